@@ -1,0 +1,1 @@
+"""Faces clients: parses requests, submits jobs, waits for outcomes.."""

@@ -1,0 +1,1 @@
+"""Which URL belongs to which surface."""

@@ -1,0 +1,1 @@
+"""A provider simulator: real HTTP, deterministic answers, a ledger of every call."""

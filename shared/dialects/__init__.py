@@ -1,0 +1,1 @@
+"""Client wire formats to and from the canonical form; pure."""

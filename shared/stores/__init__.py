@@ -1,0 +1,1 @@
+"""Records (Redis) and blobs (object store)."""

@@ -1,0 +1,1 @@
+"""Structs that are exactly what is on the wire."""

@@ -1,0 +1,1 @@
+"""Faces providers: claims jobs, calls providers, writes outcomes."""

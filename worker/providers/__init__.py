@@ -1,0 +1,1 @@
+"""Canonical form to and from each provider wire; pure."""

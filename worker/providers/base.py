@@ -1,0 +1,159 @@
+"""What an adapter can do: speak to a family of providers. Pure: bytes in, bytes out; `worker/transport.py` sends.
+
+The adapter of a wire is a package with `request.py response.py stream.py` and an object of the shape below in its
+`__init__.py`; a provider is a row of `catalog.py` that names its adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from shared.chat import ChatRequest, ChatResponse, Usage
+from shared.errors import ProviderError
+from shared.events import Event
+from shared.sse import Frame
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One provider of the catalog.
+
+    Attributes:
+        name: as in `provider/model`.
+        wire: which adapter speaks to it.
+        base_url: default origin and path prefix, no trailing slash; None when the operator must give one.
+        auth: header that carries the key: `bearer` (`Authorization: Bearer`), `x-api-key`, `api-key`.
+        key_optional: local servers need no key.
+        max_tokens_field: the name this server understands for the output limit.
+        stream_usage: the server accepts `stream_options.include_usage`.
+        system_role: role of leading system text on OpenAI-compatible servers (`system` or `developer`).
+        strict_fields: the server refuses fields it does not know, so OpenAI-only ones are left out.
+    """
+
+    name: str
+    wire: str
+    base_url: str | None = None
+    auth: str = "bearer"
+    key_optional: bool = False
+    max_tokens_field: str = "max_tokens"
+    stream_usage: bool = True
+    system_role: str = "system"
+    strict_fields: bool = False
+
+
+class Rendered(msgspec.Struct, frozen=True):
+    """A request body for the provider.
+
+    Attributes:
+        body: JSON bytes.
+        dropped: harmless hints that this provider cannot express, by field path; reported to the client.
+    """
+
+    body: bytes
+    dropped: tuple[str, ...] = ()
+
+
+class Model(msgspec.Struct, frozen=True):
+    """One entry of a provider's model list."""
+
+    id: str
+    display_name: str | None = None
+    created_s: int | None = None
+    owned_by: str | None = None
+    raw: msgspec.Raw | None = None
+
+
+class StreamParser(Protocol):
+    """Turns the provider's frames into canonical events, keeping the promise of `shared/events.py`."""
+
+    def feed(self, frame: Frame) -> list[Event]:
+        """Events of one frame."""
+        ...
+
+    def close(self) -> list[Event]:
+        """Events owed when the byte stream ends: nothing after a clean end, else `Broken`."""
+        ...
+
+
+class StreamTap(Protocol):
+    """Watches a same-wire stream that is relayed as it came."""
+
+    usage: Usage
+    finished: bool
+    """The provider ended the stream the way its wire demands."""
+
+    def feed(self, frame: Frame) -> bytes:
+        """The bytes to relay for this frame: its own, or nothing for one the client did not ask for.
+
+        Raises:
+            ProviderError: when the frame is the provider's error event; the caller decides whether anything
+                was relayed before and so whether this is a failed attempt or a broken stream.
+        """
+        ...
+
+
+class Adapter(Protocol):
+    """The provider's side of the translation."""
+
+    wire: str
+
+    def path(self, operation: str) -> str:
+        """URL path below the row's base_url for `chat`, `count_tokens` or `models`.
+
+        Raises:
+            Unsupported: the wire has no such operation.
+        """
+        ...
+
+    def headers(self, row: Row, key: str, client: Mapping[str, str]) -> dict[str, str]:
+        """Headers for the provider: authentication, version, and what `client` may pass on.
+
+        `client` holds the inbound headers the gateway lets through, names in lower case (`anthropic-version`,
+        `anthropic-beta`, and those of `x-bf-eh-*` with the prefix off).
+        """
+        ...
+
+    def edit(self, body: bytes, row: Row, model: str) -> bytes:
+        """A client's body of the same wire, made ready: model replaced, the gateway's own fields removed.
+
+        Everything else travels byte for byte.
+        """
+        ...
+
+    def render(self, request: ChatRequest, row: Row) -> Rendered:
+        """A canonical request in this wire.
+
+        Raises:
+            Unsupported: naming a field that this wire cannot express and that is not a harmless hint.
+        """
+        ...
+
+    def parse(self, body: bytes, row: Row) -> ChatResponse:
+        """A finished answer.
+
+        Raises:
+            Garbled: the body is not what this wire promises.
+        """
+        ...
+
+    def usage(self, body: bytes) -> Usage:
+        """Only the usage of a finished answer (same-wire answers are relayed as bytes)."""
+        ...
+
+    def stream(self, row: Row) -> StreamParser:
+        """A parser for one stream."""
+        ...
+
+    def tap(self, row: Row, body: bytes) -> StreamTap:
+        """A tap for one same-wire stream; `body` is the client's own body (did it ask for usage?)."""
+        ...
+
+    def error(self, row: Row, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        """An answer with status ≥ 400 as one of our errors, credentials redacted from its message."""
+        ...
+
+    def models(self, body: bytes) -> list[Model]:
+        """The provider's model list."""
+        ...
