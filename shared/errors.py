@@ -10,7 +10,8 @@ GatewayError
 │   ├── NotFound           404
 │   ├── Conflict           409
 │   ├── TooLarge           413
-│   └── LimitExceeded      429
+│   ├── LimitExceeded      429
+│   └── Cancelled          499
 ├── ProviderError          carries provider, upstream status, retry-after
 │   ├── Rejected           the upstream's own 4xx
 │   ├── AuthFailed         502  our credential is bad at the provider
@@ -26,6 +27,8 @@ the HTTP response is made in `api/errors.py`.
 """
 
 from __future__ import annotations
+
+import math
 
 import msgspec
 
@@ -59,6 +62,15 @@ class GatewayError(Exception):
         self.code = code
         self.retry_after_s = retry_after_s
         self.should_retry = should_retry
+
+    def headers(self) -> dict[str, str]:
+        """Response headers: `retry-after` (whole seconds, rounded up) and `x-should-retry`, where known."""
+        headers = {}
+        if self.retry_after_s is not None:
+            headers["retry-after"] = str(math.ceil(self.retry_after_s))
+        if self.should_retry is not None:
+            headers["x-should-retry"] = str(self.should_retry).lower()
+        return headers
 
 
 class CallerError(GatewayError):
@@ -117,6 +129,12 @@ class LimitExceeded(CallerError):
     status = 429
 
 
+class Cancelled(CallerError):
+    """499: the job was cancelled; what the Anthropic SDK calls ClientClosedRequestError, and neither SDK retries."""
+
+    status = 499
+
+
 class ProviderError(GatewayError):
     """The provider failed or refused.
 
@@ -125,6 +143,8 @@ class ProviderError(GatewayError):
         upstream_status: HTTP status the provider answered with, None when it did not answer.
         upstream_type: the provider's own error type, e.g. `invalid_request_error`.
         details: the provider's structured details (Anthropic's `error.details`), untouched.
+        sent: False when it is certain that no byte of the request reached the provider, so that asking again cannot
+            be paid for twice; True when it may have.
     """
 
     status = 502
@@ -137,6 +157,7 @@ class ProviderError(GatewayError):
         upstream_status: int | None = None,
         upstream_type: str | None = None,
         details: msgspec.Raw | None = None,
+        sent: bool = True,
         param: str | None = None,
         code: str | None = None,
         retry_after_s: float | None = None,
@@ -144,6 +165,7 @@ class ProviderError(GatewayError):
     ) -> None:
         super().__init__(message, param=param, code=code, retry_after_s=retry_after_s, should_retry=should_retry)
         self.provider = provider
+        self.sent = sent
         self.upstream_status = upstream_status
         self.upstream_type = upstream_type
         self.details = details
@@ -194,3 +216,39 @@ class StoreError(GatewayError):
     """503: Redis or the object store is down; nothing was accepted."""
 
     status = 503
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts of a ProviderError as a job's attempts keep them.
+
+    `kind` is the class name; `details` is JSON text, for a `Raw` of one format must not enter another.
+    """
+
+    kind: str
+    message: str
+    provider: str
+    upstream_status: int | None = None
+    upstream_type: str | None = None
+    details: bytes | None = None
+    param: str | None = None
+    code: str | None = None
+    retry_after_s: float | None = None
+    should_retry: bool | None = None
+
+    @classmethod
+    def of(cls, error: ProviderError) -> Failure:
+        """Keep the facts of `error`."""
+        details = None if error.details is None else bytes(error.details)
+        return cls(kind=type(error).__name__, details=details, **{name: getattr(error, name) for name in _FACTS})
+
+    def error(self) -> ProviderError:
+        """The error again."""
+        facts = {name: getattr(self, name) for name in _FACTS if name != "message"}
+        details = None if self.details is None else msgspec.Raw(self.details)
+        return _KINDS[self.kind](self.message, details=details, **facts)
+
+
+_FACTS = tuple(name for name in Failure.__struct_fields__ if name not in {"kind", "details"})
+_KINDS: dict[str, type[ProviderError]] = {
+    kind.__name__: kind for kind in (Rejected, AuthFailed, RateLimited, Overloaded, Unreachable, TimedOut, Garbled)
+}

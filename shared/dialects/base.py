@@ -50,8 +50,10 @@ class Dialect(Protocol):
     default_provider: str
     """Who serves a model without a `provider/` prefix."""
 
-    def read_head(self, body: bytes) -> Head:
+    def read_head(self, body: bytes, operation: str = "chat") -> Head:
         """Check the envelope: JSON, an object, required fields present, types of the fields we rely on.
+
+        `operation` is `chat` or `count_tokens`; the latter asks for fewer fields.
 
         Raises:
             InvalidRequest: naming the path of the field.

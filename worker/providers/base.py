@@ -30,6 +30,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         stream_usage: the server accepts `stream_options.include_usage`.
         system_role: role of leading system text on OpenAI-compatible servers (`system` or `developer`).
         strict_fields: the server refuses fields it does not know, so OpenAI-only ones are left out.
+        reasoning_field: field of an assistant message in which the server takes its own reasoning back
+            (`reasoning_content` or `reasoning`); None when it refuses or ignores it.
+        api_path: path prefix to add when the operator gives an origin only, no trailing slash.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     stream_usage: bool = True
     system_role: str = "system"
     strict_fields: bool = False
+    reasoning_field: str | None = None
+    api_path: str = ""
 
 
 class Rendered(msgspec.Struct, frozen=True):

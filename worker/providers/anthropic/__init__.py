@@ -1,1 +1,63 @@
-"""To be written."""
+"""The adapter for providers that speak Anthropic's Messages API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shared.chat import ChatRequest, ChatResponse, Usage
+from shared.errors import ProviderError, Unsupported
+from worker.providers.anthropic import edit, errors, request, response, stream
+from worker.providers.base import Adapter, Model, Rendered, Row, StreamParser, StreamTap
+
+DEFAULT_VERSION = "2023-06-01"
+"""`anthropic-version` of requests whose client named none: the version that still takes sampling parameters."""
+
+_PATHS = {
+    "chat": "/v1/messages",
+    "count_tokens": "/v1/messages/count_tokens",
+    "models": "/v1/models?limit=1000",  # the API's largest page
+}
+
+
+class _Anthropic:
+    wire = "anthropic"
+
+    def path(self, operation: str) -> str:
+        if operation not in _PATHS:
+            raise Unsupported(f"Anthropic's API has no operation {operation!r}.", code="unsupported_operation")
+        return _PATHS[operation]
+
+    def headers(self, row: Row, key: str, client: Mapping[str, str]) -> dict[str, str]:
+        made = {"anthropic-version": DEFAULT_VERSION, **client, "content-type": "application/json"}
+        if key and row.auth == "bearer":
+            made["authorization"] = f"Bearer {key}"
+        elif key:
+            made[row.auth] = key
+        return made
+
+    def edit(self, body: bytes, row: Row, model: str) -> bytes:  # noqa: ARG002 - the rows of this wire differ in nothing here
+        return edit.edit(body, model)
+
+    def render(self, request_: ChatRequest, row: Row) -> Rendered:
+        return request.render(request_, row.name)
+
+    def parse(self, body: bytes, row: Row) -> ChatResponse:
+        return response.parse(row.name, body)
+
+    def usage(self, body: bytes) -> Usage:
+        return response.usage(body)
+
+    def stream(self, row: Row) -> StreamParser:
+        return stream.Parser(row.name)
+
+    def tap(self, row: Row, body: bytes) -> StreamTap:  # noqa: ARG002 - this wire always sends usage
+        return stream.Tap(row.name)
+
+    def error(self, row: Row, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        return errors.error(row.name, status, headers, body)
+
+    def models(self, body: bytes) -> list[Model]:
+        return response.models(body)
+
+
+ANTHROPIC: Adapter = _Anthropic()

@@ -1,1 +1,74 @@
-"""To be written."""
+"""The adapter for providers that speak OpenAI's Chat Completions, OpenAI itself and all compatible servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shared.chat import ChatRequest, ChatResponse, Usage
+from shared.errors import ProviderError, Unsupported
+from worker.providers.base import Adapter, Model, Rendered, Row, StreamParser, StreamTap
+from worker.providers.openai import errors, stream
+from worker.providers.openai import request as requests
+from worker.providers.openai import response as answers
+from worker.providers.openai.messages import WIRE
+
+_PATHS = {"chat": "/chat/completions", "models": "/models"}
+
+
+class OpenAI:
+    """The functions of this package in the shape of `Adapter`."""
+
+    wire = WIRE
+
+    def path(self, operation: str) -> str:
+        """URL path below the row's base_url for `chat` or `models`.
+
+        Raises:
+            Unsupported: the wire counts no tokens.
+        """
+        if operation not in _PATHS:
+            raise Unsupported(f"Chat Completions has no operation {operation!r}.", code="unsupported_operation")
+        return _PATHS[operation]
+
+    def headers(self, row: Row, key: str, client: Mapping[str, str]) -> dict[str, str]:
+        """The client's own that may pass, without Anthropic's; then the content type and the key."""
+        made = {name: value for name, value in client.items() if not name.startswith("anthropic-")}
+        made["content-type"] = "application/json"
+        if key:
+            made |= {"authorization": f"Bearer {key}"} if row.auth == "bearer" else {row.auth: key}
+        return made
+
+    def edit(self, body: bytes, row: Row, model: str) -> bytes:
+        """See `request.edit`."""
+        return requests.edit(body, row, model)
+
+    def render(self, request: ChatRequest, row: Row) -> Rendered:
+        """See `request.render`."""
+        return requests.render(request, row)
+
+    def parse(self, body: bytes, row: Row) -> ChatResponse:
+        """See `response.parse`."""
+        return answers.parse(row.name, body)
+
+    def usage(self, body: bytes) -> Usage:
+        """See `response.usage`."""
+        return answers.usage(body)
+
+    def stream(self, row: Row) -> StreamParser:
+        """See `stream.Parser`."""
+        return stream.Parser(row.name)
+
+    def tap(self, row: Row, body: bytes) -> StreamTap:
+        """See `stream.Tap`; the usage chunk is dropped when `edit` asked for it and the client did not."""
+        return stream.Tap(row.name, relay_usage=not row.stream_usage or requests.asks_usage(body))
+
+    def error(self, row: Row, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        """See `errors.error`."""
+        return errors.error(row.name, status, headers, body)
+
+    def models(self, body: bytes) -> list[Model]:
+        """See `response.models`."""
+        return answers.models(body)
+
+
+OPENAI: Adapter = OpenAI()

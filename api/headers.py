@@ -1,0 +1,142 @@
+"""What the request's headers ask of the gateway, and which of them travel to the provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from shared.errors import InvalidRequest
+from shared.settings import ClientSettings
+
+MAX_WAIT_S = 300.0
+"""Longest `Prefer: wait`; beyond it load balancers cut the connection anyway."""
+
+ALWAYS_FORWARDED = ("anthropic-version", "anthropic-beta")
+NEVER_FORWARDED = frozenset(
+    {
+        "api-key",
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "set-cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-api-key",
+        "x-goog-api-key",
+    }
+)
+"""Credentials of the client and hop-by-hop headers (RFC 9110, section 7.6.1), whatever the allow-list says."""
+
+
+class Wishes(msgspec.Struct, frozen=True):
+    """How the client wants to wait.
+
+    Attributes:
+        submit: answer with a placeholder at once.
+        poll_id: the job to look at instead of reading the body.
+        ttl_s: seconds to keep the outcome from completion.
+        wait_s: hold the answer up to this long on submit or poll.
+        idempotency_key: empty when none was given.
+        retried: the SDK says that this is a retry of its own.
+    """
+
+    submit: bool
+    poll_id: str
+    ttl_s: int
+    wait_s: float
+    idempotency_key: str
+    retried: bool
+
+
+def wishes(headers: Mapping[str, str], client: ClientSettings) -> Wishes:
+    """Read the gateway's own headers. Raises InvalidRequest naming the header."""
+    retry_count = headers.get("x-stainless-retry-count", "0")
+    return Wishes(
+        submit=_flag("x-bf-async", headers.get("x-bf-async")),
+        poll_id=headers.get("x-bf-async-id", "").strip(),
+        ttl_s=_ttl(headers.get("x-bf-async-job-result-ttl"), client),
+        wait_s=_wait(headers),
+        idempotency_key=headers.get("idempotency-key", ""),
+        retried=retry_count.isdigit() and int(retry_count) > 0,
+    )
+
+
+def refuse_async(headers: Mapping[str, str]) -> None:
+    """Raise InvalidRequest when a route without jobs is asked for one."""
+    for name in ("x-bf-async", "x-bf-async-id"):
+        if headers.get(name, "").strip().lower() not in {"", "false", "0"}:
+            raise InvalidRequest(f"{name}: this route has no async form; leave the header out.", param=name)
+
+
+def forwarded(headers: Mapping[str, str], client: ClientSettings) -> dict[str, str]:
+    """The headers that travel to the provider, names in lower case.
+
+    `anthropic-version` and `anthropic-beta` always; `x-bf-eh-<name>` as `<name>`; others only by the configured
+    allow-list; the deny-list and NEVER_FORWARDED win.
+    """
+    allow, deny = client.header_filter_config.allowlist, client.header_filter_config.denylist
+    chosen = {}
+    for name, value in headers.items():
+        target = name.removeprefix("x-bf-eh-")
+        wanted = target != name or name in ALWAYS_FORWARDED or _matches(name, allow)
+        if wanted and target not in NEVER_FORWARDED and not target.startswith("x-bf-") and not _matches(target, deny):
+            chosen[target] = value
+    return chosen
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern.lower()) for pattern in patterns)
+
+
+def _flag(name: str, value: str | None) -> bool:
+    match (value or "").strip().lower():
+        case "" | "false" | "0":
+            return False
+        case "true" | "1":
+            return True
+    raise InvalidRequest(f"{name}: expected `true` or `false`, got {value!r}.", param=name)
+
+
+def _ttl(value: str | None, client: ClientSettings) -> int:
+    name = "x-bf-async-job-result-ttl"
+    if value is None:
+        return client.async_job_result_ttl
+    text, longest = value.strip(), client.async_job_result_ttl_max
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(longest))
+    if not digits or not 0 < int(text) <= longest:
+        raise InvalidRequest(
+            f"{name}: expected whole seconds from 1 to {client.async_job_result_ttl_max}, got {value[:40]!r}.",
+            param=name,
+        )
+    return int(text)
+
+
+def _wait(headers: Mapping[str, str]) -> float:
+    name, value = "x-bf-async-wait", headers.get("x-bf-async-wait")
+    if value is None:
+        name = "Prefer"
+        value = _preferred_wait(headers.get("prefer", ""))
+    if value is None:
+        return 0.0
+    if not (value.isascii() and value.isdigit()):
+        raise InvalidRequest(f"{name}: expected whole seconds to wait, got {value[:40]!r}.", param=name)
+    return min(float(value), MAX_WAIT_S)
+
+
+def _preferred_wait(prefer: str) -> str | None:
+    """`wait` among the preferences (RFC 7240, section 4.3)."""
+    for preference in prefer.replace(";", ",").split(","):
+        name, equals, value = preference.strip().partition("=")
+        if equals and name.strip().lower() == "wait":
+            return value.strip().strip('"')
+    return None

@@ -1,0 +1,176 @@
+"""The `hermod` command."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from deploy.config_report import config_report
+from shared import logs
+from shared.config_file import Loaded, load
+from shared.settings import Settings, SettingsError
+
+logger = logging.getLogger(__name__)
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def default_data_dir(environ: Mapping[str, str]) -> Path:
+    """`$XDG_DATA_HOME/hermod`, else `~/.local/share/hermod` (XDG Base Directory Specification 0.8)."""
+    base = Path(environ.get("XDG_DATA_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".local" / "share") / "hermod"
+
+
+_host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+_config = click.option(
+    "--config",
+    envvar="HERMOD_CONFIG",
+    type=click.Path(dir_okay=False),
+    help="config.json in Bifrost's shape; default $HERMOD_CONFIG, else the usual environment variables.",
+)
+_data_dir = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for Redis' data and the object store; default ~/.local/share/hermod.",
+)
+_log_format = click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Of the lines on stderr.",
+)
+
+
+def _port(default: int) -> Callable[[_Function], _Function]:
+    return click.option("--port", type=click.IntRange(1, 65535), default=default, show_default=True, help="TCP port.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hermod", prog_name="hermod")
+def main() -> None:
+    """A drop-in LLM gateway that cannot lose a request."""
+
+
+@main.command()
+@_host
+@_port(8080)
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Worker processes.")
+@_config
+@_data_dir
+@_log_format
+def up(
+    host: str, port: int, workers: int, config: str | None, data_dir: Path | None, log_format: logs.LogFormat
+) -> None:
+    """Run everything on this machine: API, workers, Redis, object store. Ctrl-C stops it."""
+    from deploy import up as gateway  # noqa: PLC0415 - each command loads only what it runs
+    from deploy.private_files import DataFolderBusy  # noqa: PLC0415 - the same
+
+    logs.configure(log_format)
+    folder = (data_dir or default_data_dir(os.environ)).resolve()
+    options = gateway.Options(
+        host=host, port=port, workers=workers, config=config, data_dir=folder, log_format=log_format
+    )
+    try:
+        asyncio.run(gateway.run(options, os.environ))
+    except (SettingsError, DataFolderBusy, gateway.CannotStart) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@_host
+@_port(8080)
+@_config
+@_data_dir
+@_log_format
+def api(host: str, port: int, config: str | None, data_dir: Path | None, log_format: logs.LogFormat) -> None:
+    """Run one API process: it faces clients and holds no provider key."""
+    logs.configure(log_format)
+    settings = _loaded(config, data_dir, secrets=False)
+    from api.app import serve  # noqa: PLC0415 - each command loads only what it runs
+
+    serve(settings, host, port)
+
+
+@main.command()
+@_config
+@_data_dir
+@_log_format
+def worker(config: str | None, data_dir: Path | None, log_format: logs.LogFormat) -> None:
+    """Run one worker process: it takes jobs from Redis and calls the providers."""
+    logs.configure(log_format)
+    settings = _loaded(config, data_dir, secrets=True)
+    from worker.main import run  # noqa: PLC0415 - each command loads only what it runs
+
+    run(settings)
+
+
+@main.command()
+@_host
+@_port(8081)
+@click.option("--latency-ms", type=click.IntRange(min=0), default=0, show_default=True, help="Before the first byte.")
+@click.option("--tokens-per-s", type=click.FloatRange(min=0), default=0, help="Pace of streams; 0 writes at once.")
+@click.option("--error-rate", type=click.FloatRange(0, 1), default=0, help="Share of calls that fail, 0 to 1.")
+@click.option("--error-kind", default="529", show_default=True, help="A status, cut, cut-stream, garbage, …")
+@click.option("--seed", type=int, default=0, help="Of the draw for --error-rate.")
+@_log_format
+def simulate(host: str, port: int, log_format: logs.LogFormat, **knobs: Any) -> None:
+    """Run a stand-in for the providers, with latency and fault knobs and a ledger of every call."""
+    logs.configure(log_format)
+    from deploy.simulator.knobs import Knobs  # noqa: PLC0415 - each command loads only what it runs
+    from deploy.simulator.server import serve  # noqa: PLC0415 - the same
+
+    try:
+        turned = Knobs(**knobs)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--error-kind") from error
+    serve(host, port, turned)
+
+
+@main.group()
+def config() -> None:
+    """Look at the settings."""
+
+
+@config.command()
+@_config
+@_data_dir
+def check(config: str | None, data_dir: Path | None) -> None:
+    """Say what is configured, secrets masked; exit status 1 and the field's path when something is wrong."""
+    try:
+        loaded = load(config, os.environ, secrets=True)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    settings = _with_folder(loaded.settings, data_dir)
+    click.echo("\n".join(config_report(Loaded(settings=settings, warnings=loaded.warnings), config)))
+
+
+def _loaded(config: str | None, data_dir: Path | None, *, secrets: bool) -> Settings:
+    try:
+        loaded = load(config, os.environ, secrets=secrets)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    for warning in loaded.warnings:
+        logger.warning("%s", warning)
+    return _with_folder(loaded.settings, data_dir)
+
+
+def _with_folder(settings: Settings, data_dir: Path | None) -> Settings:
+    """The settings with the object store's place filled in when they name none."""
+    if settings.object_store.path or settings.object_store.endpoint:
+        return settings
+    folder = (data_dir or default_data_dir(os.environ)).resolve() / "objects"
+    store = msgspec.structs.replace(settings.object_store, path=str(folder))
+    return msgspec.structs.replace(settings, object_store=store)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

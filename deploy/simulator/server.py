@@ -1,0 +1,49 @@
+"""Serves the simulator over HTTP/1.1.
+
+    POST /v1/messages, /v1/messages/count_tokens     Anthropic, also under `/anthropic`; key and version required
+    GET  /anthropic/v1/models[/{id}]                 the same without the prefix, given an `anthropic-version` header
+    POST /chat/completions                           OpenAI, also under `/v1`, `/openai`, `/openai/v1`; key required
+    GET  /models[/{id}]                              the same prefixes
+    …    /ollama/v1, /vllm/v1, /azure/openai/v1, /vertex/v1   OpenAI's paths for stand-ins, the key is optional
+    …    /__ledger, /__ledger/count, /__reset, /__health      see `control`
+
+The answer depends on the request alone. It repeats the last user text, or the tool results of the last turn;
+`use the tool NAME` or `use tools` in the text calls tools, two of them with `in parallel`, the arguments made from
+their schema. Orders in the model's name make one call slow or faulty: the table is in `knobs`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+
+import uvloop
+
+from deploy.simulator.http import Connection
+from deploy.simulator.knobs import Knobs
+from deploy.simulator.simulator import Simulator
+
+_BACKLOG = 2048
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+logger = logging.getLogger(__name__)
+
+
+def serve(host: str, port: int, knobs: Knobs) -> None:
+    """Serves until SIGINT or SIGTERM; raises OSError when the port is taken. Port 0 is any free one, see the log."""
+    gc.freeze()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(host, port, Simulator(knobs)))
+
+
+async def _serve(host: str, port: int, simulator: Simulator) -> None:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in _STOPPING:
+        loop.add_signal_handler(number, stopped.set)
+    server = await loop.create_server(lambda: Connection(simulator.respond, loop), host, port, backlog=_BACKLOG)
+    logger.info("simulator listens on %s:%d", host, server.sockets[0].getsockname()[1])
+    await stopped.wait()
+    server.close()

@@ -1,0 +1,148 @@
+"""The simulated provider itself: one request in, one reply out, no I/O."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+
+from deploy.simulator import anthropic_answer, anthropic_request, control, routes
+from deploy.simulator.answers import compose
+from deploy.simulator.http import EVENT_STREAM, HTML, MAX_BODY_BYTES, Reply, Request
+from deploy.simulator.knobs import Knobs, Orders, read_orders
+from deploy.simulator.ledger import Entry, Ledger
+from deploy.simulator.routes import Route
+from deploy.simulator.wires import Question, Refusal, Wire
+
+_GARBAGE = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
+_MOST_REMEMBERED = 100_000
+_RATE_LIMITED = 429
+_OVERLOADED = 529
+
+
+class Simulator:
+    """Answers by the knobs and by the orders in model names, and notes every call in its ledger."""
+
+    def __init__(self, knobs: Knobs) -> None:
+        self._knobs = knobs
+        self._ledger = Ledger(knobs.ledger_size)
+        self._random = random.Random(knobs.seed)
+        self._failed_once: dict[str, None] = {}
+
+    def respond(self, request: Request) -> Reply:
+        """The reply to any request."""
+        if request.path.startswith(control.PREFIX):
+            return control.respond(request, self._ledger, self._reset)
+        entry = self._ledger.open(request.method, request.path, request.headers, request.body)
+        route = routes.find(request.method, request.path, request.headers)
+        try:
+            reply = self._operate(route, request, entry)
+        except Refusal as refusal:
+            reply = _refused(route.wire, refusal, entry)
+        reply.headers += b"%b: req_sim%012x\r\n" % (route.wire.request_id, entry.n)
+        reply.entry = entry
+        return reply
+
+    def _operate(self, route: Route, request: Request, entry: Entry) -> Reply:
+        if route.operation == "none":
+            raise Refusal(404, f"Invalid URL ({request.method} {request.path})")
+        route.wire.check(request.headers, route.key_required)
+        if request.too_large:
+            raise Refusal(413, f"Request exceeds the maximum allowed number of bytes: {MAX_BODY_BYTES}.")
+        match route.operation:
+            case "answer":
+                return self._answer(route.wire, route.wire.read(request.body, request.headers), entry)
+            case "count":
+                question = anthropic_request.read_count(request.body, request.headers)
+                return self._played(route.wire, question, entry, [anthropic_answer.count(question.tokens_in)])
+            case "model":
+                _refuse_as_ordered(route.wire, read_orders(route.name).fault, route.name)
+                return _plain(route.wire.model(route.name))
+            case _:
+                return _plain(route.wire.models(request.query))
+
+    def _answer(self, wire: Wire, question: Question, entry: Entry) -> Reply:
+        question.ask.words = read_orders(question.model).words
+        try:
+            answer = compose(question.ask)
+        except ValueError as error:
+            raise Refusal(400, str(error)) from error
+        name = f"sim{entry.request_sha256[:12]}{entry.n:08x}"
+        write = wire.stream if question.stream else lambda *parts: [wire.plain(*parts)]
+        return self._played(wire, question, entry, write(question, answer, name))
+
+    def _played(self, wire: Wire, question: Question, entry: Entry, chunks: list[bytes]) -> Reply:
+        """Sends `chunks` as fast, and as faultily, as ordered."""
+        entry.model, entry.user, entry.stream = question.model, question.user, question.stream
+        orders = read_orders(question.model)
+        reply = self._faulty(wire, question, self._fault(orders, entry), chunks, entry)
+        reply.wait_s = (self._knobs.latency_ms if orders.latency_ms is None else orders.latency_ms) / 1000
+        rate = self._knobs.tokens_per_s if orders.tokens_per_s is None else orders.tokens_per_s
+        if question.stream and rate:
+            reply.gap_s = 1 / rate
+        return reply
+
+    def _faulty(self, wire: Wire, question: Question, fault: str, chunks: list[bytes], entry: Entry) -> Reply:
+        half = chunks[: max(1, len(chunks) // 2)]
+        match fault:
+            case "":
+                return _stream(chunks) if question.stream else _plain(chunks[0])
+            case "cut":
+                return Reply(status=0, chunks=[], whole=False)
+            case "cut-stream" if question.stream:
+                return msgspec.structs.replace(_stream(half), whole=False)
+            case "cut-stream":
+                whole = _plain(chunks[0])
+                return msgspec.structs.replace(whole, chunks=[chunks[0][: len(chunks[0]) // 2]], whole=False)
+            case "garbage":
+                return msgspec.structs.replace(_plain(_GARBAGE), headers=HTML)
+            case "stream-error" if question.stream:
+                return _stream([*half, wire.broken])
+            case "stream-error-first" if question.stream:
+                return _stream([wire.broken])
+            case _:
+                status = int(fault) if fault.isdigit() else wire.overloaded
+                return _refused(wire, wire.ordered(status, question.model), entry)
+
+    def _fault(self, orders: Orders, entry: Entry) -> str:
+        if orders.once:
+            return "" if self._failed_before(entry) else orders.fault
+        if orders.fault or not self._knobs.error_rate:
+            return orders.fault
+        return self._knobs.error_kind if self._random.random() < self._knobs.error_rate else ""
+
+    def _failed_before(self, entry: Entry) -> bool:
+        """Whether this body has failed already; from now on it has."""
+        if entry.request_sha256 in self._failed_once:
+            return True
+        self._failed_once[entry.request_sha256] = None
+        if len(self._failed_once) > _MOST_REMEMBERED:
+            del self._failed_once[next(iter(self._failed_once))]
+        return False
+
+    def _reset(self) -> None:
+        self._ledger.reset()
+        self._failed_once.clear()
+
+
+def _refuse_as_ordered(wire: Wire, fault: str, name: str) -> None:
+    if fault.isdigit():
+        raise wire.ordered(int(fault), name)
+
+
+def _refused(wire: Wire, refusal: Refusal, entry: Entry) -> Reply:
+    reply = _plain(wire.error(refusal, f"req_sim{entry.n:012x}"))
+    reply.status = refusal.status
+    if refusal.status == _RATE_LIMITED:
+        reply.headers += b"retry-after: 1\r\n"
+    elif refusal.status == _OVERLOADED:
+        reply.headers += b"x-should-retry: true\r\n"
+    return reply
+
+
+def _plain(body: bytes) -> Reply:
+    return Reply(status=200, chunks=[body], length=len(body))
+
+
+def _stream(chunks: list[bytes]) -> Reply:
+    return Reply(status=200, chunks=chunks, headers=EVENT_STREAM)

@@ -1,0 +1,93 @@
+"""What the two wires have in common: the question read from a body, the refusal, the row of functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import msgspec
+
+from deploy.simulator.answers import Answer, Ask
+
+_PROBLEM = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
+_EXPECTED = re.compile(r"Expected `(?P<expected>.*?)`(?:, got `(?P<got>.*)`)?.*", re.DOTALL)
+
+
+class Question(msgspec.Struct, kw_only=True):
+    """A valid request.
+
+    Attributes:
+        user: the caller's own mark, for the ledger.
+        tokens_in: words of the prompt and of the tools' descriptions.
+        with_usage: OpenAI streams say what was used only when asked.
+        copies: OpenAI's `n`.
+    """
+
+    model: str
+    ask: Ask
+    tokens_in: int
+    stream: bool = False
+    user: str = ""
+    with_usage: bool = False
+    copies: int = 1
+
+
+class Refusal(Exception):
+    """An answer that is an error; `param` and `code` exist on OpenAI's wire only."""
+
+    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why a body does not fit. `path` holds names and numbers; `expected` is empty when a field is missing."""
+
+    path: list[str]
+    expected: str
+    got: str
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True):
+    """How one vendor speaks.
+
+    Attributes:
+        check: refuses headers; the flag says whether a key is needed.
+        read: body to question; refuses what the vendor refuses.
+        plain: question, answer and id to a body.
+        stream: the same to events, the pieces in which they are sent.
+        error: refusal and request id to a body.
+        ordered: the refusal for a status that the model of that name orders.
+        models: query to a list of models.
+        model: name to one model.
+        broken: the event that ends a stream with an error.
+        overloaded: the status that means the same to a plain request.
+        request_id: name of the header.
+    """
+
+    check: Callable[[dict[str, str], bool], None]
+    read: Callable[[bytes, dict[str, str]], Question]
+    plain: Callable[[Question, Answer, str], bytes]
+    stream: Callable[[Question, Answer, str], list[bytes]]
+    error: Callable[[Refusal, str], bytes]
+    ordered: Callable[[int, str], Refusal]
+    models: Callable[[str], bytes]
+    model: Callable[[str], bytes]
+    broken: bytes
+    overloaded: int
+    request_id: bytes
+
+
+def problem_of(error: msgspec.ValidationError) -> Problem:
+    """Takes apart what msgspec says about the first field that does not fit."""
+    found = _PROBLEM.fullmatch(str(error))
+    what, path = (found["what"], found["path"] or "$") if found else (str(error), "$")
+    steps = [step for step in re.split(r"[.\[\]]+", path) if step not in {"$", ""}]
+    if missing := _MISSING.fullmatch(what):
+        return Problem([*steps, missing["name"]], "", "")
+    expected = _EXPECTED.fullmatch(what)
+    return Problem(steps, *((expected["expected"], expected["got"] or "") if expected else (what, "")))

@@ -1,0 +1,151 @@
+"""A job: the durable record of one request, its states, its attempts and its outcome.
+
+                     claim               succeed
+        ┌─────────┐ ───────▶ ┌─────────┐ ───────▶ succeeded
+        │ queued  │          │ running │ ───────▶ failed        (fail)
+        └─────────┘ ◀─────── └─────────┘ ───────▶ cancelled     (cancel)
+          │     │    retry,        │
+   cancel │     │ expire           │ expire
+          ▼     ▼  hand_back, lose ▼
+    cancelled  expired           expired
+
+Running goes back to queued when the policy says "again" (retry), when its worker leaves (hand_back) or when its lease
+runs out (lose). The four states on the right are final.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from shared.chat import Usage
+from shared.errors import Failure
+
+
+class State(StrEnum):
+    """Where a job is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def final(self) -> bool:
+        """Nothing follows."""
+        return self not in {State.QUEUED, State.RUNNING}
+
+
+TRANSITIONS: dict[tuple[State, str], State] = {
+    (State.QUEUED, "claim"): State.RUNNING,
+    (State.QUEUED, "cancel"): State.CANCELLED,
+    (State.QUEUED, "expire"): State.EXPIRED,
+    (State.RUNNING, "succeed"): State.SUCCEEDED,
+    (State.RUNNING, "fail"): State.FAILED,
+    (State.RUNNING, "cancel"): State.CANCELLED,
+    (State.RUNNING, "expire"): State.EXPIRED,
+    (State.RUNNING, "retry"): State.QUEUED,
+    (State.RUNNING, "hand_back"): State.QUEUED,
+    (State.RUNNING, "lose"): State.QUEUED,
+}
+"""Every legal step. The Lua scripts of `shared/queue.py` and `worker/leases.py` walk no other."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked, by whom, and how the client waits. Written once, at submit; the body lies beside it.
+
+    Attributes:
+        id: UUID; also arq's job id.
+        owner: `anonymous`, or the hash of the virtual key that submitted it.
+        dialect: name of the client's dialect.
+        operation: `chat`, `count_tokens` or `models`.
+        model: as the client wrote it.
+        fallbacks: `provider/model` strings to try when the first target fails.
+        stream: the client follows the events instead of waiting for the outcome.
+        headers: inbound headers that may travel upstream, names in lower case. Never a credential of the client.
+        request_id: sent to the client and found in logs.
+        ttl_s: seconds the outcome is kept, counted from completion.
+        created_ms: Unix milliseconds.
+    """
+
+    id: str
+    owner: str
+    dialect: str
+    operation: str
+    model: str
+    request_id: str
+    created_ms: int
+    ttl_s: int
+    fallbacks: tuple[str, ...] = ()
+    stream: bool = False
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try at the provider, counted from 1.
+
+    Attributes:
+        target: `provider/model`.
+        key: name of the provider key used, never its value.
+        failure: why it failed, None when it succeeded.
+        then: what the policy decided after a failure: `retry`, `fallback` or `fail`.
+    """
+
+    number: int
+    target: str
+    key: str
+    started_ms: int
+    ended_ms: int
+    failure: Failure | None = None
+    then: str = ""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job ended with: exactly what the plain request is answered with.
+
+    Attributes:
+        status: HTTP status for the client.
+        headers: response headers the gateway adds (who served it, what was dropped).
+        body: bytes in the client's dialect; empty for a stream, whose bytes lie in its event stream.
+        usage: None when the provider reported none.
+    """
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    usage: Usage | None = None
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as the records hold it at one instant.
+
+    Attributes:
+        outcome: set in a final state.
+        attempts: tries so far.
+    """
+
+    job: Job
+    state: State
+    outcome: Outcome | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+
+class Notice(msgspec.Struct, frozen=True, array_like=True):
+    """What a worker tells the API processes that wait for a job, over Redis pub/sub.
+
+    Attributes:
+        job_id: whose.
+        seq: 0 when the job is done, else the number of this piece of its event stream, from 1 without a gap.
+        data: the piece's SSE bytes.
+        outcome: set with seq 0.
+        state: set with seq 0.
+    """
+
+    job_id: str
+    seq: int
+    data: bytes = b""
+    outcome: Outcome | None = None
+    state: State | None = None

@@ -1,0 +1,87 @@
+"""A real S3 server for the run: the one that HERMOD_TEST_S3 names, versitygw, or moto's."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+TOOLS = Path(__file__).parents[2] / ".cache" / "bin"
+VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@latest"
+BUILD_S = 600
+START_S = 30
+ACCESS_KEY = "conformance-access"
+SECRET_KEY = "conformance-secret"  # of a server that lives as long as the run
+
+
+class Server(NamedTuple):
+    """Where it is and what it is; `process` is None when it is somebody else's."""
+
+    name: str
+    endpoint: str
+    access_key: str
+    secret_key: str
+    secure: bool
+    process: subprocess.Popen | None = None
+
+    def stop(self):
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(10)
+
+
+def start(folder, environ=os.environ):
+    """The first that can be had, else None."""
+    if named := environ.get("HERMOD_TEST_S3"):
+        return _named(named)
+    if binary := _versitygw():
+        (folder / "data").mkdir()
+        (folder / "attributes").mkdir()  # not every file system has extended attributes
+        storage = ["posix", "--sidecar", folder / "attributes", folder / "data"]
+        keys = ["--access", ACCESS_KEY, "--secret", SECRET_KEY]
+        return _start("versitygw", lambda port: [binary, *keys, "--port", f"127.0.0.1:{port}", *storage], folder)
+    moto = Path(sys.executable).with_name("moto_server")
+    if moto.exists():
+        return _start("moto", lambda port: [moto, "-H", "127.0.0.1", "-p", str(port)], folder)
+    return None
+
+
+def _named(text):
+    endpoint, access_key, secret_key, *rest = text.split(",")
+    return Server("HERMOD_TEST_S3", endpoint, access_key, secret_key, secure=rest != ["insecure"])
+
+
+def _versitygw():
+    """The binary, built when Go is here; None without Go, or without a network to build from."""
+    binary = TOOLS / "versitygw"
+    if not binary.exists() and (go := shutil.which("go")):
+        TOOLS.mkdir(parents=True, exist_ok=True)
+        environ = {**os.environ, "GOBIN": str(TOOLS)}
+        subprocess.run([go, "install", VERSITYGW], env=environ, capture_output=True, timeout=BUILD_S, check=False)
+    return binary if binary.exists() else None
+
+
+def _start(name, command, folder):
+    port = _free_port()
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command(port), stdout=log, stderr=log)
+    server = Server(name, f"127.0.0.1:{port}", ACCESS_KEY, SECRET_KEY, secure=False, process=process)
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                server.stop()
+                raise RuntimeError(f"{name} did not start:\n{(folder / 'log').read_text()}") from None
+            time.sleep(0.05)
+        else:
+            return server
+
+
+def _free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]

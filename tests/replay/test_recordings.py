@@ -1,0 +1,228 @@
+"""Real provider traffic through the translation, both ways: nothing raises, nothing that both sides can say is lost."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from shared.chat import Refusal, StopReason, Text, Thinking, ToolCall
+from shared.dialects import DIALECTS
+from shared.errors import Garbled, GatewayError, InvalidRequest, ProviderError, Unsupported
+from shared.events import ArgumentsDelta, Broken, Finished, PartStarted, PartStopped, Started, TextDelta
+from shared.sse import FrameReader
+from tests.replay.recordings import Recording, recordings
+from worker.providers.catalog import ROWS, adapters
+
+ADAPTERS = adapters()
+ROW = {"anthropic": ROWS["anthropic"], "openai_chat": ROWS["openai"]}
+DIALECT = {"anthropic": DIALECTS["anthropic"], "openai_chat": DIALECTS["openai_chat"]}
+
+NARROWED = {
+    StopReason.STOP_SEQUENCE: StopReason.END,
+    StopReason.PAUSE: StopReason.END,
+    StopReason.CONTEXT_FULL: StopReason.LENGTH,
+}
+"""Stop reasons that OpenAI has no word of its own for."""
+
+
+def narrowed(reason, calls, wire):
+    """The reason as `wire` can say it; an answer with calls that ended by itself reads as one that awaits them."""
+    if wire == "anthropic":
+        return reason
+    reason = NARROWED.get(reason, reason)
+    return StopReason.TOOL_CALL if reason is StopReason.END and calls else reason
+
+
+def failures(check, chosen):
+    """Run `check` over every chosen recording; all that fail, by id, so that one run shows the whole picture."""
+    failed, passed = {}, Counter()
+    for recording in chosen:
+        try:
+            passed[check(recording)] += 1
+        except Exception as error:  # noqa: BLE001 - collected and asserted on
+            failed[f"{recording.provider} {recording.kind} {recording.id}"] = f"{type(error).__name__}: {error}"[:300]
+    print(f"\n{check.__name__}: {sum(passed.values())} recordings {dict(passed)}")
+    assert sum(passed.values()) + len(failed) > 100
+    return failed
+
+
+def report(failed):
+    assert not failed, "\n".join(f"{name}: {why}" for name, why in list(failed.items())[:20])
+
+
+def is_wrong_by_itself(recording: Recording) -> bool:
+    """The provider refused it as malformed, or no provider was ever asked."""
+    return not recording.answered
+
+
+def test_every_request_is_read_and_travels_untouched_on_its_own_wire():
+    def travels(recording):
+        dialect, adapter, row = DIALECT[recording.wire], ADAPTERS[recording.wire], ROW[recording.wire]
+        try:
+            head = dialect.read_head(recording.question)
+        except InvalidRequest as refusal:
+            if b'"model"' not in recording.question:  # Azure's deployment URLs name the model; no route of ours does
+                assert refusal.param == "model"
+                return "refused: no model"
+            if is_wrong_by_itself(recording):
+                return "refused as its provider refused it"
+            raise
+        sent = json.loads(adapter.edit(recording.question, row, "another-model"))
+        asked = json.loads(recording.question)
+        assert head.model == asked["model"]
+        assert sent.pop("model") == "another-model"
+        del asked["model"]
+        if head.stream and recording.wire == "openai_chat":
+            assert sent.pop("stream_options")["include_usage"] is True
+            asked.pop("stream_options", None)
+        if sent != asked:
+            return without_empty_texts(asked, sent)
+        return "lossless"
+
+    def without_empty_texts(asked, sent):
+        """Only empty text blocks, which the provider would refuse, were left out."""
+        for message in asked["messages"]:
+            if isinstance(message["content"], list):
+                message["content"] = [b for b in message["content"] if b.get("text", "x") or b.get("type") != "text"]
+        asked["messages"] = [message for message in asked["messages"] if message["content"] != []]
+        assert sent == asked
+        return "lossless but for empty text blocks"
+
+    report(failures(travels, [r for r in recordings() if r.question and r.question != b"null"]))
+
+
+@pytest.mark.parametrize("wire", ["anthropic", "openai_chat"])
+def test_every_request_is_translated_or_refused_by_the_name_of_its_field(wire):
+    def translates(recording):
+        try:
+            request = DIALECT[recording.wire].parse(recording.question, "m")
+            body = ADAPTERS[wire].render(request, ROW[wire]).body
+        except (Unsupported, InvalidRequest) as refusal:
+            assert refusal.param, refusal.message
+            assert not isinstance(refusal, InvalidRequest) or is_wrong_by_itself(recording), refusal.message
+            return f"refused: {refusal.param.split('.')[0].split('[')[0]}"
+        assert json.loads(body)["model"] == "m"
+        DIALECT[wire].read_head(body)
+        return "translated"
+
+    report(failures(translates, [r for r in recordings() if r.question and r.question != b"null"]))
+
+
+def said(parts):
+    """What an answer says: text, reasoning left out, and calls with parsed arguments."""
+    text = "".join(part.text for part in parts if isinstance(part, Text | Refusal))
+    calls = [(part.name, arguments(part.arguments)) for part in parts if isinstance(part, ToolCall)]
+    return text, calls
+
+
+def arguments(text):
+    try:
+        return json.loads(text or "{}")
+    except ValueError:
+        return {"_raw": text}
+
+
+def totals(usage):
+    return usage.total_input_tokens, usage.output_tokens, usage.cache_read_tokens
+
+
+@pytest.mark.parametrize("wire", ["anthropic", "openai_chat"])
+def test_every_plain_answer_says_the_same_in_both_dialects(wire):
+    def rendered(recording):
+        try:
+            answer = ADAPTERS[recording.wire].parse(recording.answer, ROW[recording.wire])
+        except Garbled:
+            assert b'"choices"' not in recording.answer  # a transcription, filed under chat
+            return "not a chat answer"
+        again = ADAPTERS[wire].parse(DIALECT[wire].render(answer), ROW[wire])
+        assert said(again.content) == said(answer.content)
+        assert totals(again.usage) == totals(answer.usage)
+        assert again.stop_reason == narrowed(answer.stop_reason, said(answer.content)[1], wire)
+        return "same answer"
+
+    report(failures(rendered, [r for r in recordings() if r.answered and not r.streamed]))
+
+
+def events_of(body: bytes, wire: str):
+    reader, parser, events = FrameReader(), ADAPTERS[wire].stream(ROW[wire]), []
+    for frame in [*reader.feed(body), *reader.close()]:
+        events += parser.feed(frame)
+    return events + parser.close()
+
+
+def gathered(events):
+    """The answer that a stream adds up to; asserts the promise of `shared/events.py` on the way."""
+    assert isinstance(events[0], Started), events[:1]
+    assert isinstance(events[-1], Finished), events[-1:]
+    parts, is_open = [], False
+    for event in events[1:-1]:
+        match event:
+            case PartStarted(index=index, part=part):
+                assert not is_open
+                assert index == len(parts)
+                is_open = True
+                parts.append([part, ""])
+            case TextDelta(index=index, text=text) | ArgumentsDelta(index=index, text=text):
+                assert is_open
+                assert index == len(parts) - 1
+                parts[-1][1] += text
+            case PartStopped(index=index):
+                assert is_open
+                assert index == len(parts) - 1
+                is_open = False
+            case Broken():
+                pytest.fail(f"broken: {event.error.message}")
+    assert not is_open
+    text = "".join(so_far for part, so_far in parts if isinstance(part, Text | Refusal))
+    calls = [(part.name, arguments(part.arguments + so_far)) for part, so_far in parts if isinstance(part, ToolCall)]
+    thoughts = sum(isinstance(part, Thinking) for part, _ in parts)
+    return (text, calls), events[-1], thoughts
+
+
+@pytest.mark.parametrize("wire", ["anthropic", "openai_chat"])
+def test_every_stream_adds_up_to_the_same_answer_in_both_dialects(wire):
+    def streams(recording):
+        events = events_of(recording.answer, recording.wire)
+        if isinstance(events[-1], Broken):
+            assert isinstance(events[-1].error, ProviderError)
+            assert b"".join(map(DIALECT[wire].stream(include_usage=True).feed, events[:-1])) is not None
+            return f"ends with {type(events[-1].error).__name__}"
+        renderer = DIALECT[wire].stream(include_usage=True)
+        again = events_of(b"".join(map(renderer.feed, events)), wire)
+        words, end, _ = gathered(events)
+        words_again, end_again, _ = gathered(again)
+        assert words_again == words
+        assert end_again.stop_reason == narrowed(end.stop_reason, words[1], wire)
+        assert totals(end_again.usage) == totals(end.usage)
+        return "same answer"
+
+    report(failures(streams, [r for r in recordings() if r.answered and r.streamed]))
+
+
+def test_every_same_wire_stream_is_relayed_to_its_end():
+    def relayed(recording):
+        adapter, row = ADAPTERS[recording.wire], ROW[recording.wire]
+        tap, reader, out = adapter.tap(row, b'{"stream_options":{"include_usage":true}}'), FrameReader(), b""
+        body = recording.answer.replace(b"\r\n", b"\n")
+        try:
+            for frame in [*reader.feed(recording.answer), *reader.close()]:
+                out += tap.feed(frame)
+        except ProviderError as error:
+            return f"ends with {type(error).__name__}"
+        assert out.split() == body.split()
+        return "to its end" if tap.finished else "cut as recorded"
+
+    report(failures(relayed, [r for r in recordings() if r.answered and r.streamed]))
+
+
+def test_every_recorded_refusal_becomes_an_error_both_dialects_can_tell():
+    refused = [r for r in recordings() if (r.response_status or 0) >= 400]
+    for recording in refused:
+        error = ADAPTERS[recording.wire].error(ROW[recording.wire], recording.response_status, {}, recording.answer)
+        assert isinstance(error, ProviderError)
+        for dialect in DIALECTS.values():
+            assert 400 <= dialect.error_status(error) < 600
+            assert "message" in json.loads(dialect.render_error(error, "req_1"))["error"]
+    print(f"\n{len(refused)} recorded refusals")
+    assert refused
+    assert issubclass(ProviderError, GatewayError)

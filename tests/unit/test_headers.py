@@ -1,0 +1,102 @@
+import pytest
+
+from api.auth import ANONYMOUS, caller
+from api.headers import forwarded, refuse_async, wishes
+from shared.errors import InvalidRequest, NotAuthenticated
+from shared.settings import ClientSettings, HeaderFilter
+
+CLIENT = ClientSettings(async_job_result_ttl=3600, async_job_result_ttl_max=7200)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(None, False), ("true", True), ("TRUE", True), ("1", True), ("false", False), ("0", False)]
+)
+def test_x_bf_async_submits_only_when_true(value, expected):
+    assert wishes({} if value is None else {"x-bf-async": value}, CLIENT).submit is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("x-bf-async", "yes please"),
+        *(("x-bf-async-job-result-ttl", value) for value in ("", "0", "-1", "abc", "1.5", "7201", "9" * 5000, "٣")),
+        ("x-bf-async-wait", "soon"),
+        ("prefer", "wait=x"),
+    ],
+)
+def test_a_bad_header_is_refused_by_name(name, value):
+    with pytest.raises(InvalidRequest) as caught:
+        wishes({name: value}, CLIENT)
+    assert caught.value.param.lower() == name
+    assert caught.value.param in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, 0),
+        ({"prefer": "wait=10"}, 10),
+        ({"prefer": 'respond-async, wait="20"'}, 20),
+        ({"x-bf-async-wait": "5", "prefer": "wait=10"}, 5),
+        ({"prefer": "wait=9999"}, 300),
+    ],
+)
+def test_the_wait_is_read_and_capped(headers, expected):
+    assert wishes(headers, CLIENT).wait_s == expected
+
+
+@pytest.mark.parametrize(("value", "refused"), [("true", True), ("x", True), ("false", False), ("", False)])
+def test_a_route_without_jobs_refuses_to_make_one(value, refused):
+    if refused:
+        with pytest.raises(InvalidRequest, match="x-bf-async"):
+            refuse_async({"x-bf-async": value})
+    else:
+        refuse_async({"x-bf-async": value})
+
+
+def test_only_what_is_allowed_travels_to_the_provider():
+    client = ClientSettings(header_filter_config=HeaderFilter(allowlist=("x-team*",), denylist=("x-team-secret",)))
+    headers = {
+        "anthropic-version": "2026-10-21",
+        "anthropic-beta": "a,b",
+        "authorization": "Bearer sk-client",
+        "x-api-key": "sk-client",
+        "cookie": "c",
+        "x-bf-vk": "sk-bf-1",
+        "x-bf-eh-x-trace": "1",
+        "x-bf-eh-authorization": "Bearer stolen",
+        "x-bf-eh-x-bf-vk": "no",
+        "x-bf-eh-host": "evil",
+        "x-team-a": "1",
+        "x-team-secret": "2",
+        "x-other": "3",
+    }
+    assert forwarded(headers, client) == {
+        "anthropic-version": "2026-10-21",
+        "anthropic-beta": "a,b",
+        "x-trace": "1",
+        "x-team-a": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-bf-vk": "sk-bf-1"},
+        {"authorization": "Bearer sk-bf-1"},
+        {"x-api-key": "sk-bf-1"},
+        {"x-goog-api-key": "sk-bf-1"},
+        {"api-key": "sk-bf-1"},
+    ],
+)
+def test_a_virtual_key_is_one_owner_however_it_is_sent(headers):
+    owner = caller(headers, ClientSettings()).owner
+    assert owner == caller({"x-bf-vk": "sk-bf-1"}, ClientSettings()).owner
+    assert "sk-bf" not in owner
+
+
+def test_dummy_keys_are_anonymous_unless_keys_are_enforced():
+    dummy = {"x-api-key": "dummy-key", "authorization": "Bearer dummy"}
+    assert caller(dummy, ClientSettings()).owner == ANONYMOUS
+    with pytest.raises(NotAuthenticated):
+        caller(dummy, ClientSettings(enforce_auth_on_inference=True))

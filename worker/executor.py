@@ -1,0 +1,244 @@
+"""Runs a job: resolve the target, render, send, parse; one attempt per claim.
+
+A failed attempt goes back to the queue with its delay, never to sleep: the next claim, by whichever worker, reads off
+the attempts where the job stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from shared.dialects import DIALECTS
+from shared.dialects.base import Dialect
+from shared.errors import Failure, Garbled, GatewayError, ProviderError, Unsupported
+from shared.ids import now_ms
+from shared.jobs import Attempt, Job, Outcome
+from shared.models import ListedModel
+from shared.sse import FrameReader
+from worker.leases import Lease
+from worker.relay import Pieces, Relay, SameWire, Translated
+from worker.retry import Next, decide
+from worker.routing import Router, Target, place
+from worker.transport import Call, Transport
+
+MODELS_TIMEOUT_S = 10.0
+
+
+class TryLater(Exception):
+    """The attempt failed and the policy wants another one after `delay_s` seconds."""
+
+    def __init__(self, delay_s: float) -> None:
+        super().__init__(delay_s)
+        self.delay_s = delay_s
+
+
+class StreamBroke(Exception):
+    """The answer broke off after the client had seen its beginning."""
+
+    def __init__(self, error: ProviderError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class Executor:
+    """Turns a leased job into an outcome."""
+
+    def __init__(self, router: Router, transport: Transport) -> None:
+        self._router = router
+        self._transport = transport
+
+    async def run(self, lease: Lease) -> Outcome:
+        """Make one attempt.
+
+        Raises:
+            TryLater: it failed and is to be repeated, here or at a fallback.
+            GatewayError: it failed for good; with fallbacks, the first target's error.
+            StreamBroke: the stream must be ended with its error.
+        """
+        job = lease.job
+        if job.operation == "models":
+            return await self._models()
+        targets = self._router.resolve(job, DIALECTS[job.dialect].default_provider)
+        index, tries = place(lease.attempts)
+        target = self._router.target(*targets[index])
+        started = now_ms()
+        try:
+            outcome = await self._attempt(lease, target)
+        except ProviderError as error:
+            decision = decide(error, tries + 1, target.provider.network, more_targets=index + 1 < len(targets))
+            lease.attempts += (_attempt(lease, target, started, error, decision.then),)
+            if decision.then is Next.FAIL:
+                raise _primary(lease.attempts) from error
+            raise TryLater(decision.delay_s) from error
+        except StreamBroke as broke:
+            lease.attempts += (_attempt(lease, target, started, broke.error, Next.FAIL),)
+            raise
+        lease.attempts += (_attempt(lease, target, started, None, None),)
+        outcome.headers.update({"x-bf-provider": target.row.name, "x-bf-model": target.model})
+        if index:
+            outcome.headers["x-bf-fallback-index"] = str(index)
+        return outcome
+
+    async def _attempt(self, lease: Lease, target: Target) -> Outcome:
+        job, dialect = lease.job, DIALECTS[lease.job.dialect]
+        if dialect.wire == target.adapter.wire:
+            call = _call(job, target, target.adapter.edit(lease.body, target.row, target.model))
+            if job.stream:
+                relay = SameWire(target.adapter.tap(target.row, lease.body), target.row.name)
+                return await self._stream(lease, target, call, relay)
+            return await self._plain_same_wire(target, call)
+        if job.operation != "chat":
+            raise Unsupported(
+                f"model: provider {target.row.name!r} has no {job.operation} on this surface.", param="model"
+            )
+        return await self._translated(lease, dialect, target)
+
+    async def _plain_same_wire(self, target: Target, call: Call) -> Outcome:
+        body = await self._send(target, call)
+        try:
+            usage = target.adapter.usage(body)
+        except msgspec.MsgspecError as cause:
+            raise Garbled("The provider's answer is not JSON.", provider=target.row.name) from cause
+        return Outcome(status=200, body=body, usage=usage if usage.known else None)
+
+    async def _translated(self, lease: Lease, dialect: Dialect, target: Target) -> Outcome:
+        request = dialect.parse(lease.body, target.model)
+        rendered = target.adapter.render(request, target.row)
+        call = _call(lease.job, target, rendered.body)
+        headers = {"x-bf-dropped": ", ".join(rendered.dropped)} if rendered.dropped else {}
+        if lease.job.stream:
+            renderer = dialect.stream(include_usage=request.include_usage)
+            relay = Translated(target.adapter.stream(target.row), renderer, target.row.name, now_ms() // 1000)
+            outcome = await self._stream(lease, target, call, relay)
+            outcome.headers.update(headers)
+            return outcome
+        body = await self._send(target, call)
+        try:
+            answer = target.adapter.parse(body, target.row)
+        except msgspec.MsgspecError as cause:
+            raise Garbled("The provider's answer cannot be read.", provider=target.row.name) from cause
+        if answer.created_s is None:
+            answer = msgspec.structs.replace(answer, created_s=now_ms() // 1000)
+        usage = answer.usage if answer.usage.known else None
+        return Outcome(status=200, body=dialect.render(answer), usage=usage, headers=headers)
+
+    async def _send(self, target: Target, call: Call) -> bytes:
+        answer = await self._transport.send(call)
+        if answer.status >= 300:  # noqa: PLR2004 - a redirect is never followed: the key is bound to its host
+            raise target.adapter.error(target.row, answer.status, answer.headers, answer.body)
+        return answer.body
+
+    async def _stream(self, lease: Lease, target: Target, call: Call, relay: Relay) -> Outcome:
+        pieces = Pieces(lease)
+        try:
+            async with self._transport.stream(call) as answer:
+                if answer.status >= 300:  # noqa: PLR2004 - as above
+                    raise target.adapter.error(target.row, answer.status, answer.headers, await answer.read())
+                await _pump(answer.chunks(), relay, pieces, target.row.name)
+        except ProviderError as error:
+            await pieces.close()
+            if pieces.written:
+                raise StreamBroke(error) from error
+            raise
+        except BaseException:
+            pieces.abandon()
+            raise
+        await pieces.close()
+        return Outcome(status=200, usage=relay.usage)
+
+    # --- models ---------------------------------------------------------------------------------------
+
+    async def _models(self) -> Outcome:
+        """Every configured provider's list; a provider that fails is named in a header, all failing is an error."""
+        names = list(self._router.providers)
+        lists = await asyncio.gather(*map(self._list, names), return_exceptions=True)
+        failed = [reply for reply in lists if isinstance(reply, BaseException)]
+        for error in failed:
+            if not isinstance(error, GatewayError):
+                raise error
+        if failed and len(failed) == len(names):
+            raise failed[0]
+        missing = [name for name, reply in zip(names, lists, strict=True) if isinstance(reply, BaseException)]
+        entries = [entry for reply in lists if not isinstance(reply, BaseException) for entry in reply]
+        headers = {"x-bf-models-missing": ", ".join(missing)} if missing else {}
+        return Outcome(status=200, body=msgspec.json.encode(entries), headers=headers)
+
+    async def _list(self, provider: str) -> list[ListedModel]:
+        target = self._router.any_target(provider)
+        call = Call(
+            method="GET",
+            url=target.base_url + target.adapter.path("models"),
+            headers={
+                **target.adapter.headers(target.row, target.key.value, {}),
+                **target.provider.network.extra_headers,
+            },
+            body=b"",
+            provider=provider,
+            timeout_s=MODELS_TIMEOUT_S,
+        )
+        body = await self._send(target, call)
+        try:
+            listed = target.adapter.models(body)
+        except msgspec.MsgspecError as cause:
+            raise Garbled("The provider's model list cannot be read.", provider=provider) from cause
+        return [
+            ListedModel(
+                provider=provider,
+                id=model.id,
+                wire=target.adapter.wire,
+                display_name=model.display_name,
+                created_s=model.created_s,
+                owned_by=model.owned_by,
+                raw=msgspec.UNSET if model.raw is None else model.raw,
+            )
+            for model in listed
+            if any("*" in key.models or model.id in key.models for key in target.provider.keys or (target.key,))
+        ]
+
+
+async def _pump(chunks: AsyncIterator[bytes], relay: Relay, pieces: Pieces, provider: str) -> None:
+    reader = FrameReader()
+    try:
+        async for chunk in chunks:
+            for frame in reader.feed(chunk):
+                await pieces.write(relay.feed(frame))
+    except ValueError as cause:
+        raise Garbled(f"The provider sent {cause}.", provider=provider) from cause
+    for frame in reader.close():
+        await pieces.write(relay.feed(frame))
+    await pieces.write(relay.close())
+
+
+def _call(job: Job, target: Target, body: bytes) -> Call:
+    network = target.provider.network
+    return Call(
+        method="POST",
+        url=target.base_url + target.adapter.path(job.operation),
+        headers={**target.adapter.headers(target.row, target.key.value, job.headers), **network.extra_headers},
+        body=body,
+        provider=target.row.name,
+        timeout_s=network.default_request_timeout_in_seconds,
+        idle_s=network.stream_idle_timeout_in_seconds,
+    )
+
+
+def _attempt(lease: Lease, target: Target, started_ms: int, error: ProviderError | None, then: Next | None) -> Attempt:
+    return Attempt(
+        number=len(lease.attempts) + 1,
+        target=target.name,
+        key=target.key.name,
+        started_ms=started_ms,
+        ended_ms=now_ms(),
+        failure=Failure.of(error) if error else None,
+        then=then or "",
+    )
+
+
+def _primary(attempts: tuple[Attempt, ...]) -> ProviderError:
+    """The first target's last error: what the client asked for, not what the gateway tried next."""
+    last = next((attempt for attempt in attempts if attempt.then == Next.FALLBACK), attempts[-1])
+    assert last.failure is not None, "a fallback follows a failure"  # noqa: S101 - written a few lines above
+    return last.failure.error()

@@ -1,0 +1,176 @@
+"""Canonical parts as Anthropic's content blocks."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from typing import assert_never
+
+import msgspec
+from msgspec import Raw
+
+from shared.chat import (
+    Document,
+    FileRef,
+    Foreign,
+    Image,
+    Inline,
+    Message,
+    Part,
+    PlainText,
+    RedactedThinking,
+    Refusal,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Url,
+)
+from shared.chat import Source as Place
+from shared.errors import InvalidRequest
+from shared.wire import anthropic as wire
+from worker.providers.anthropic.losses import Losses
+
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+
+_IMAGE_TYPES = {
+    "image/jpeg": "image/jpeg",
+    "image/jpg": "image/jpeg",  # no registered type, but common
+    "image/png": "image/png",
+    "image/gif": "image/gif",
+    "image/webp": "image/webp",
+}
+
+
+def turns(messages: Iterable[Message], losses: Losses) -> list[wire.TurnOut]:
+    """The turns, neighbours of one role as one, without those that have no content.
+
+    Raises:
+        Unsupported: a part that this wire cannot express.
+        InvalidRequest: arguments of a tool call that are not a JSON object.
+    """
+    found: list[wire.TurnOut] = []
+    for index, message in enumerate(messages):
+        if message.name:
+            losses.drop("messages.name")
+        content = blocks(message.content, f"messages.{index}.content", losses)
+        if found and found[-1].role == message.role:
+            found[-1].content.extend(content)
+        elif content:
+            found.append(wire.TurnOut(message.role, content))
+    return found
+
+
+def blocks(parts: Iterable[Part], path: str, losses: Losses) -> list[wire.Block | Raw]:
+    """The blocks for the content at `path`, which counts turns after the leading system text."""
+    made = (_block(part, f"{path}.{index}", losses) for index, part in enumerate(parts))
+    return [block for block in made if block is not None]
+
+
+def _block(part: Part, path: str, losses: Losses) -> wire.Block | Raw | None:
+    match part:
+        case Text(text) | Refusal(text):
+            return wire.TextBlock(text) if text else None
+        case Image():
+            return _image(part, path, losses)
+        case Document():
+            return _document(part, path, losses)
+        case Thinking() | RedactedThinking():
+            return _thinking(part, losses)
+        case ToolCall(call_id, name, arguments):
+            return wire.ToolUseBlock(call_id, name, _input(arguments, path))
+        case ToolResult():
+            return _result(part, path, losses)
+        case Foreign():
+            if part.wire != wire.WIRE:
+                raise losses.refuse(part.path)
+            return part.raw
+        case _:
+            assert_never(part)
+
+
+def _image(image: Image, path: str, losses: Losses) -> wire.ImageBlock:
+    if image.detail not in {None, "auto"}:
+        losses.drop("image_url.detail")
+    match image.source:
+        case Inline(media_type, data):
+            known = _IMAGE_TYPES.get(media_type.lower())
+            if known is None:
+                raise losses.refuse(path, f"An image must be JPEG, PNG, GIF or WebP, not {media_type[:50]!r}.")
+            return wire.ImageBlock(wire.Source("base64", media_type=known, data=data))
+        case Url() | FileRef():
+            return wire.ImageBlock(_reference(image.source))
+        case _:
+            assert_never(image.source)
+
+
+def _document(document: Document, path: str, losses: Losses) -> wire.DocumentBlock:
+    return wire.DocumentBlock(
+        _source(document.source, path, losses),
+        title=document.title or document.filename,
+        context=document.context,
+        citations=wire.Citations(enabled=True) if document.citations else None,
+    )
+
+
+def _source(place: Place, path: str, losses: Losses) -> wire.Source:
+    match place:
+        case Inline("application/pdf", data):
+            return wire.Source("base64", media_type="application/pdf", data=data)
+        case Inline(media_type, data):
+            if not media_type.startswith("text/"):
+                raise losses.refuse(path, f"A document must be a PDF or text, not {media_type[:50]!r}.")
+            return wire.Source("text", media_type="text/plain", data=_decoded(data, path))
+        case PlainText(text):
+            return wire.Source("text", media_type="text/plain", data=text)
+        case Url() | FileRef():
+            return _reference(place)
+        case _:
+            assert_never(place)
+
+
+def _reference(place: Url | FileRef) -> wire.Source:
+    if isinstance(place, Url):
+        return wire.Source("url", url=place.url)
+    return wire.Source("file", file_id=place.file_id)
+
+
+def _decoded(data: str, path: str) -> str:
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest(f"{path}: The document is not base64 of UTF-8 text.", param=path) from error
+
+
+def _thinking(part: Thinking | RedactedThinking, losses: Losses) -> wire.Block | None:
+    """None for thinking that Anthropic has not signed: it would refuse it."""
+    if part.origin == wire.WIRE:
+        if isinstance(part, RedactedThinking):
+            return wire.RedactedBlock(part.data)
+        if part.signature:
+            return wire.ThinkingBlock(part.text, part.signature)
+    losses.drop("messages.thinking")
+    return None
+
+
+def _input(arguments: str, path: str) -> Raw:
+    data = arguments.encode() if arguments.strip() else b"{}"
+    try:
+        _FIELDS.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        message = f"{path}: The arguments of a tool call must be a JSON object."
+        raise InvalidRequest(message, param=path) from error
+    return Raw(data)
+
+
+def _result(result: ToolResult, path: str, losses: Losses) -> wire.ToolResultOut:
+    content: str | list[wire.Block | Raw]
+    match result.content:
+        case ():
+            content = ""
+        case (Text(text),):
+            content = text
+        case parts:
+            content = blocks(parts, f"{path}.content", losses)
+    return wire.ToolResultOut(result.call_id, content, result.is_error)

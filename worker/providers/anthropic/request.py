@@ -1,0 +1,128 @@
+"""A canonical request as an Anthropic body."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from shared.chat import ChatRequest, Foreign, OutputFormat, Text, Tool
+from shared.wire import anthropic as wire
+from worker.providers.anthropic.content import turns
+from worker.providers.anthropic.losses import Losses
+from worker.providers.anthropic.reasoning import plan
+from worker.providers.base import Rendered
+
+_ENCODER = msgspec.json.Encoder()
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+
+_NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
+_OBJECT = Raw(b'"object"')
+
+_MAX_TEMPERATURE = 1.0
+
+
+def render(request: ChatRequest, provider: str) -> Rendered:
+    """The body, and what was left out of it.
+
+    Raises:
+        Unsupported: naming a field that this wire cannot express.
+        InvalidRequest: naming a field that no Anthropic request could hold.
+    """
+    losses = Losses(provider)
+    losses.drop_all(request.foreign)
+    _drop_sampling(request, losses)
+    max_tokens, thinking, effort = plan(request, losses)
+    tools = _tools(request, losses)
+    body = wire.RequestOut(
+        model=request.model,
+        max_tokens=max_tokens,
+        system=_system(request.system),
+        messages=turns(request.messages, losses),
+        stop_sequences=list(request.stop),
+        temperature=_temperature(request.temperature, losses),
+        top_p=request.top_p,
+        top_k=request.top_k,
+        tools=tools,
+        tool_choice=_tool_choice(request) if tools else None,
+        thinking=thinking,
+        output_config=_output_config(request.output_format, effort, losses),
+        metadata=wire.Metadata(request.user_id) if request.user_id else None,
+        stream=request.stream,
+    )
+    return Rendered(_ENCODER.encode(body), losses.names())
+
+
+def _drop_sampling(request: ChatRequest, losses: Losses) -> None:
+    """Seed and penalties steer chance; without them the answer is as good."""
+    if request.seed is not None:
+        losses.drop("seed")
+    if request.presence_penalty:
+        losses.drop("presence_penalty")
+    if request.frequency_penalty:
+        losses.drop("frequency_penalty")
+
+
+def _system(system: tuple[Text, ...]) -> list[wire.TextBlock]:
+    return [wire.TextBlock(part.text) for part in system if part.text]
+
+
+def _temperature(temperature: float | None, losses: Losses) -> float | None:
+    if temperature is not None and temperature > _MAX_TEMPERATURE:
+        raise losses.refuse("temperature", "Anthropic's models take a temperature from 0 to 1.")
+    return temperature
+
+
+def _tools(request: ChatRequest, losses: Losses) -> list[wire.CustomTool | Raw]:
+    """The tools; of a subset only those, as this wire has no list of allowed ones."""
+    choice = request.tool_choice
+    allowed = set(choice.names) if choice is not None and choice.mode == "subset" else None
+    return [
+        _tool(tool, losses)
+        for tool in request.tools
+        if allowed is None or (isinstance(tool, Tool) and tool.name in allowed)
+    ]
+
+
+def _tool(tool: Tool | Foreign, losses: Losses) -> wire.CustomTool | Raw:
+    if isinstance(tool, Tool):
+        return wire.CustomTool(tool.name, _schema(tool.parameters), tool.description, tool.strict)
+    if tool.wire != wire.WIRE:
+        raise losses.refuse(tool.path)
+    return tool.raw
+
+
+def _schema(parameters: Raw | None) -> Raw:
+    """The schema untouched, but with the `type` that OpenAI lets callers omit and Anthropic demands."""
+    if parameters is None:
+        return _NO_PARAMETERS
+    try:
+        fields = _FIELDS.decode(parameters)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return parameters
+    return parameters if "type" in fields else Raw(_ENCODER.encode({"type": _OBJECT, **fields}))
+
+
+def _tool_choice(request: ChatRequest) -> wire.ToolChoice | None:
+    choice = request.tool_choice
+    single = True if request.parallel_tool_calls is False else None
+    if choice is None:
+        return wire.ToolChoice("auto", disable_parallel_tool_use=True) if single else None
+    match choice.mode:
+        case "none":
+            return wire.ToolChoice("none")
+        case "subset":
+            return wire.ToolChoice("any", disable_parallel_tool_use=single)
+        case "tool":
+            return wire.ToolChoice("tool", choice.names[0], single)
+        case mode:
+            return wire.ToolChoice(mode, disable_parallel_tool_use=single)
+
+
+def _output_config(wanted: OutputFormat | None, effort: str | None, losses: Losses) -> wire.OutputConfig | None:
+    if wanted is None:
+        return wire.OutputConfig(effort) if effort else None
+    if wanted.schema is None:
+        raise losses.refuse("response_format", "Anthropic has no mode for JSON without a schema; give a json_schema.")
+    if wanted.description:
+        losses.drop("response_format.json_schema.description")
+    return wire.OutputConfig(effort, wire.Format("json_schema", wanted.schema))

@@ -1,0 +1,190 @@
+"""Requests to providers that speak Chat Completions: a client's body edited, or a canonical request rendered."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from shared.chat import ChatRequest, Foreign, OutputFormat, Reasoning, Tool
+from shared.errors import InvalidRequest
+from shared.wire import openai_chat as wire
+from worker.providers.base import Rendered, Row
+from worker.providers.openai.losses import Losses
+from worker.providers.openai.messages import render_messages
+
+_ENCODER = msgspec.json.Encoder()
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_STRINGS = msgspec.json.Decoder(list[str])
+
+_TRUE = Raw(b"true")
+_MAX_STOPS = 4
+"""https://platform.openai.com/docs/api-reference/chat/create#chat-create-stop"""
+_SCHEMA_NAME = "response"
+"""Name of a JSON schema that came without one, as Anthropic's do."""
+_MODEL = r"^(?:.*/)?"
+_REASONING_MODEL = re.compile(_MODEL + r"(?:o\d|gpt-(?:[5-9]|\d\d))")
+"""OpenAI's reasoning models, which renamed the system role to `developer`."""
+_EFFORT_NONE = re.compile(_MODEL + r"gpt-(?:5\.[1-9]|[6-9]|\d\d)")
+"""Models that can be told not to reason; the ones before gpt-5.1 know no such effort."""
+_BUDGET_EFFORTS = ((2_048, "low"), (8_192, "medium"), (24_576, "high"))
+"""Largest thinking budget, in tokens, that counts as an effort; more is `xhigh`."""
+
+
+def edit(body: bytes, row: Row, model: str) -> bytes:
+    """A client's body for the provider: `model` replaced, the gateway's own `fallbacks` and `provider` removed.
+
+    A stream is made to end with its usage where the server can. Everything else travels byte for byte.
+
+    Raises:
+        InvalidRequest: the body is not a JSON object.
+    """
+    try:
+        fields = _FIELDS.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest("The body is not a JSON object", code="invalid_json") from error
+    fields["model"] = Raw(_ENCODER.encode(model))
+    if "fallbacks" in fields and _is_strings(fields["fallbacks"]):
+        del fields["fallbacks"]
+    if bytes(fields.get("provider", Raw())).startswith(b'"'):  # an object is OpenRouter's own
+        del fields["provider"]
+    if row.stream_usage and bytes(fields.get("stream", Raw())) == b"true":
+        fields["stream_options"] = _with_usage(fields.get("stream_options", wire.NULL))
+    return _ENCODER.encode(fields)
+
+
+def asks_usage(body: bytes) -> bool:
+    """Whether a client's body asks for the usage chunk."""
+    try:
+        options = _FIELDS.decode(body).get("stream_options", wire.NULL)
+        return bytes((_FIELDS.decode(options)).get("include_usage", Raw())) == b"true"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+def _is_strings(raw: Raw) -> bool:
+    try:
+        _STRINGS.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def _with_usage(options: Raw) -> Raw:
+    try:
+        fields = _FIELDS.decode(options)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # null, or what the provider will refuse itself
+        if bytes(options) != b"null":
+            return options
+        fields = {}
+    fields["include_usage"] = _TRUE
+    return Raw(_ENCODER.encode(fields))
+
+
+def render(request: ChatRequest, row: Row) -> Rendered:
+    """A canonical request for the provider of `row`.
+
+    Raises:
+        Unsupported: naming the field that this wire cannot express.
+    """
+    losses = Losses(row.name)
+    for field in request.foreign:
+        losses.drop_field(field)
+    if request.top_k is not None:
+        losses.drop("top_k")
+    if len(request.stop) > _MAX_STOPS:
+        raise losses.refuse("stop_sequences", f"at most {_MAX_STOPS} stop sequences are possible here.")
+    tools, choice = _tools(request, row, losses)
+    body = wire.WrittenRequest(
+        model=request.model,
+        messages=render_messages(request.messages, request.system, _system_role(request.model, row), row, losses),
+        temperature=request.temperature,
+        top_p=request.top_p,
+        stop=request.stop or None,
+        seed=_unless_strict("seed", request.seed, row, losses),
+        presence_penalty=request.presence_penalty,
+        frequency_penalty=request.frequency_penalty,
+        tools=tools or None,
+        tool_choice=choice,
+        parallel_tool_calls=request.parallel_tool_calls if tools else None,
+        reasoning_effort=_unless_strict("reasoning_effort", _effort(request, losses), row, losses),
+        response_format=_response_format(request.output_format),
+        user=_unless_strict("metadata.user_id", request.user_id, row, losses),
+        stream=request.stream or None,
+        stream_options=wire.StreamOptions(include_usage=True) if request.stream and row.stream_usage else None,
+    )
+    setattr(body, row.max_tokens_field, request.max_tokens)
+    return Rendered(_ENCODER.encode(body), losses.names())
+
+
+_Value = TypeVar("_Value", int, str)
+
+
+def _unless_strict(name: str, value: _Value | None, row: Row, losses: Losses) -> _Value | None:
+    """An OpenAI-only field's value; servers that refuse unknown fields go without."""
+    if value is None or not row.strict_fields:
+        return value
+    losses.drop(name)
+    return None
+
+
+def _system_role(model: str, row: Row) -> str:
+    """`developer` where the row says so and the model is one that has it; `system` is understood everywhere else."""
+    return "developer" if row.system_role == "developer" and _REASONING_MODEL.match(model) else "system"
+
+
+def _tools(request: ChatRequest, row: Row, losses: Losses) -> tuple[list[wire.Tool], str | wire.ToolChoice | None]:
+    tools = []
+    for tool in request.tools:
+        if isinstance(tool, Foreign):
+            raise losses.refuse_foreign(tool)
+        tools.append(_tool(tool))
+    choice = request.tool_choice
+    if choice is None or (not tools and choice.mode in {"auto", "none"}):
+        return tools, None  # a choice without tools is refused
+    match choice.mode:
+        case "auto" | "none":
+            return tools, choice.mode
+        case "any":
+            return tools, "required"
+        case "tool":
+            return tools, wire.ToolChoice(type="function", function=wire.FunctionName(choice.names[0]))
+        case "subset" if row.strict_fields:
+            kept = [tool for tool in tools if tool.function and tool.function.name in choice.names]
+            return kept, "required"
+        case "subset":
+            named = [wire.NamedTool(wire.FunctionName(name)) for name in choice.names]
+            return tools, wire.ToolChoice(type="allowed_tools", allowed_tools=wire.AllowedTools("required", named))
+
+
+def _tool(tool: Tool) -> wire.Tool:
+    function = wire.FunctionDefinition(tool.name, tool.description, tool.parameters or wire.NULL, tool.strict)
+    return wire.Tool(type="function", function=function)
+
+
+def _effort(request: ChatRequest, losses: Losses) -> str | None:
+    """How hard to think. Without an effort, a budget is put on the scale of efforts, which is reported as a loss."""
+    wanted = request.reasoning or Reasoning()
+    if wanted.mode == "disabled":
+        if _EFFORT_NONE.match(request.model):
+            return "none"
+        losses.drop("thinking")
+        return None
+    if wanted.mode == "between_tools":
+        losses.drop("thinking")
+    if wanted.budget_tokens is None:
+        return wanted.effort
+    losses.drop("thinking.budget_tokens")
+    by_budget = (effort for limit, effort in _BUDGET_EFFORTS if wanted.budget_tokens <= limit)
+    return wanted.effort or next(by_budget, "xhigh")
+
+
+def _response_format(wanted: OutputFormat | None) -> wire.ResponseFormat | None:
+    if wanted is None:
+        return None
+    if wanted.schema is None:
+        return wire.ResponseFormat("json_object")
+    schema = wire.JsonSchema(wanted.name or _SCHEMA_NAME, wanted.description, wanted.schema, wanted.strict)
+    return wire.ResponseFormat("json_schema", schema)

@@ -1,0 +1,147 @@
+"""A provider's stream on its way to the job's event stream: frame by frame, relayed as it came or translated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+
+from shared.chat import Usage
+from shared.dialects.base import StreamRenderer
+from shared.errors import Garbled, Unreachable
+from shared.events import Broken, Event, Finished, Started
+from shared.sse import Frame
+from worker.leases import Lease
+from worker.providers.base import StreamParser, StreamTap
+
+HIGH_WATER = 1024 * 1024
+"""Bytes waiting for Redis above which the provider is not read on."""
+
+
+class Relay(Protocol):
+    """One stream's way from provider frames to client bytes. Both methods raise ProviderError."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the provider reported, once it has."""
+        ...
+
+    def feed(self, frame: Frame) -> bytes:
+        """Bytes for the client, possibly none."""
+        ...
+
+    def close(self) -> bytes:
+        """Bytes owed at the end of the provider's stream."""
+        ...
+
+
+class SameWire:
+    """Relays frames as they came; the tap watches for usage, errors and the proper end."""
+
+    def __init__(self, tap: StreamTap, provider: str) -> None:
+        self._tap = tap
+        self._provider = provider
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the tap saw."""
+        return self._tap.usage if self._tap.usage.known else None
+
+    def feed(self, frame: Frame) -> bytes:
+        """The frame's own bytes."""
+        try:
+            return self._tap.feed(frame)
+        except msgspec.MsgspecError as cause:
+            raise Garbled("The provider sent an event that is not JSON.", provider=self._provider) from cause
+
+    def close(self) -> bytes:
+        """Nothing is owed; a stream that was cut is an error."""
+        if not self._tap.finished:
+            raise Unreachable("The provider's stream ended before the answer was complete.", provider=self._provider)
+        return b""
+
+
+class Translated:
+    """Provider frames to canonical events to the client's dialect.
+
+    `created_s` is told to the client when the provider's wire has no such time.
+    """
+
+    def __init__(self, parser: StreamParser, renderer: StreamRenderer, provider: str, created_s: int) -> None:
+        self._parser = parser
+        self._renderer = renderer
+        self._provider = provider
+        self._created_s = created_s
+        self.usage: Usage | None = None
+
+    def feed(self, frame: Frame) -> bytes:
+        """The frame's events in the client's dialect."""
+        try:
+            return self._render(self._parser.feed(frame))
+        except msgspec.MsgspecError as cause:
+            raise Garbled("The provider sent an event that cannot be read.", provider=self._provider) from cause
+
+    def close(self) -> bytes:
+        """The events the parser still held."""
+        return self._render(self._parser.close())
+
+    def _render(self, events: Iterable[Event]) -> bytes:
+        out = b""
+        for event in events:
+            if isinstance(event, Broken):
+                raise event.error
+            if isinstance(event, Finished) and event.usage.known:
+                self.usage = event.usage
+            if isinstance(event, Started) and event.created_s is None:
+                event = msgspec.structs.replace(event, created_s=self._created_s)  # noqa: PLW2901
+            out += self._renderer.feed(event)
+        return out
+
+
+class Pieces:
+    """Writes a job's event stream.
+
+    While one piece is on its way to Redis the next gathers, so that a fast provider costs few writes and a slow
+    one no delay.
+
+    Attributes:
+        written: whether anything was handed over; from then on the attempt cannot be repeated in silence.
+    """
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._seq = 0
+        self._gathered = bytearray()
+        self._sender: asyncio.Task[None] | None = None
+        self.written = False
+
+    async def write(self, data: bytes) -> None:
+        """Hand over `data`; waits only above HIGH_WATER. Raises LeaseLost, StoreError of an earlier piece too."""
+        if not data:
+            return
+        self.written = True
+        self._gathered += data
+        if self._sender is not None and (self._sender.done() or len(self._gathered) > HIGH_WATER):
+            await self._sender
+            self._sender = None
+        if self._sender is None and self._gathered:
+            self._sender = asyncio.create_task(self._send())
+
+    def abandon(self) -> None:
+        """Send nothing more: the job was cancelled, or is someone else's."""
+        if self._sender is not None:
+            self._sender.cancel()
+
+    async def close(self) -> None:
+        """Wait until everything handed over is in Redis."""
+        if self._sender is not None:
+            await self._sender
+        await self._send()
+
+    async def _send(self) -> None:
+        while self._gathered:
+            piece, self._gathered = bytes(self._gathered), bytearray()
+            self._seq += 1
+            await self._lease.append(self._seq, piece)

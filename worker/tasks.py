@@ -1,0 +1,56 @@
+"""The arq coroutines that advance jobs."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from shared.dialects import DIALECTS
+from shared.errors import GatewayError
+from shared.jobs import Job, Outcome, State
+from worker.executor import Executor, StreamBroke, TryLater
+from worker.leases import MAX_CRASHES, Lease
+
+log = logging.getLogger("hermod.worker")
+
+
+async def run_job(ctx: dict[str, Any], _job_id: str) -> None:
+    """Run one attempt of the leased job in `ctx["lease"]`; end it, or give it back for another attempt."""
+    lease: Lease = ctx["lease"]
+    executor: Executor = ctx["executor"]
+    if lease.crashes >= MAX_CRASHES:
+        message = f"The request took down {lease.crashes} workers and is not tried again."
+        await _end_broken(lease, GatewayError(message, code="poison", should_retry=False))
+        return
+    if lease.crashes and lease.job.stream and await lease.pieces():
+        await _end_broken(lease, GatewayError("The answer broke off: the worker that relayed it died. Ask again."))
+        return
+    try:
+        outcome = await executor.run(lease)
+    except TryLater as later:
+        await lease.defer(later.delay_s)
+    except StreamBroke as broke:
+        await _end_broken(lease, broke.error)
+    except GatewayError as error:
+        await lease.finish(State.FAILED, failed(lease.job, error))
+    else:
+        await lease.finish(State.SUCCEEDED, outcome)
+
+
+async def _end_broken(lease: Lease, error: GatewayError) -> None:
+    if begun := await lease.pieces():
+        await lease.append(begun + 1, _stream_error(lease.job, error))
+    await lease.finish(State.FAILED, failed(lease.job, error))
+
+
+def _stream_error(job: Job, error: GatewayError) -> bytes:
+    return DIALECTS[job.dialect].stream_error(error, job.request_id)
+
+
+def failed(job: Job, error: GatewayError) -> Outcome:
+    """The error as the client will read it, headers included."""
+    dialect = DIALECTS[job.dialect]
+    log.info("job failed: %s", type(error).__name__, extra={"job_id": job.id})
+    return Outcome(
+        status=dialect.error_status(error), body=dialect.render_error(error, job.request_id), headers=error.headers()
+    )
