@@ -13,6 +13,9 @@ from shared.settings import ClientSettings
 MAX_WAIT_S = 300.0
 """Longest `Prefer: wait`; beyond it load balancers cut the connection anyway."""
 
+PATIENCE_S = 600.0
+"""Both vendors' SDKs give up on an answer after ten minutes, unless told otherwise."""
+
 ALWAYS_FORWARDED = ("anthropic-version", "anthropic-beta")
 NEVER_FORWARDED = frozenset(
     {
@@ -48,6 +51,7 @@ class Wishes(msgspec.Struct, frozen=True):
         wait_s: hold the answer up to this long on submit or poll.
         idempotency_key: empty when none was given.
         retried: the SDK says that this is a retry of its own.
+        patience_s: how long the SDK waits for a plain answer before it gives up.
     """
 
     submit: bool
@@ -56,6 +60,7 @@ class Wishes(msgspec.Struct, frozen=True):
     wait_s: float
     idempotency_key: str
     retried: bool
+    patience_s: float
 
 
 def wishes(headers: Mapping[str, str], client: ClientSettings) -> Wishes:
@@ -68,7 +73,14 @@ def wishes(headers: Mapping[str, str], client: ClientSettings) -> Wishes:
         wait_s=_wait(headers),
         idempotency_key=headers.get("idempotency-key", ""),
         retried=retry_count.isdigit() and int(retry_count) > 0,
+        patience_s=_patience(headers.get("x-stainless-timeout", "")),
     )
+
+
+def _patience(timeout: str) -> float:
+    """Seconds; what an SDK says of itself is a hint, so anything odd is the SDKs' default."""
+    seconds = int(timeout) if timeout.isascii() and timeout.isdigit() and len(timeout) < 6 else 0  # noqa: PLR2004 - under 28 hours
+    return float(seconds or PATIENCE_S)
 
 
 def refuse_async(headers: Mapping[str, str]) -> None:

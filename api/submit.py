@@ -19,6 +19,7 @@ from shared.dialects.base import Dialect, Head
 from shared.errors import Cancelled, InvalidRequest, NotFound, TooLarge
 from shared.ids import job_id, now_ms, request_id
 from shared.jobs import Job, Notice, Outcome, State
+from shared.lanes import Lane
 from shared.models import split_model
 from shared.queue import Queue
 from shared.settings import Settings
@@ -28,6 +29,8 @@ AnyRequest = Request[Any, Any, Any]
 
 PLAIN_TTL_S = 300
 """How long the outcome of a request that was waited for is kept: its SDK's own retry may still ask for it."""
+ASYNC_DEADLINE_S = 86_400
+"""An async job nobody could run for a day expires: what arq does, and the window of the vendors' batches."""
 PENDING_RETRY_MS = 1000
 """`retry-after-ms` of a placeholder that was waited for in vain."""
 
@@ -157,6 +160,7 @@ class Gateway:
 
 
 def _job(dialect: Dialect, operation: str, owner: str, wish: Wishes, head: Head) -> Job:
+    now = now_ms()
     return Job(
         id=job_id(),
         owner=owner,
@@ -166,8 +170,10 @@ def _job(dialect: Dialect, operation: str, owner: str, wish: Wishes, head: Head)
         fallbacks=head.fallbacks,
         stream=head.stream,
         request_id=request_id(),
-        created_ms=now_ms(),
+        created_ms=now,
         ttl_s=wish.ttl_s if wish.submit else PLAIN_TTL_S,
+        deadline_ms=now + int((ASYNC_DEADLINE_S if wish.submit else wish.patience_s) * 1000),
+        lane=Lane.ASYNC if wish.submit else Lane.INTERACTIVE,
     )
 
 

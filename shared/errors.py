@@ -20,6 +20,7 @@ GatewayError
 │   ├── Unreachable        502  no connection, or it broke
 │   ├── TimedOut           504
 │   └── Garbled            502  an answer we cannot read
+├── Expired                504  the job's deadline passed before it could be run
 └── StoreError             503  Redis or the object store is down
 
 Errors hold facts. Whether to try again is decided in `worker/retry.py`, the body is rendered by a dialect,
@@ -210,6 +211,12 @@ class TimedOut(ProviderError):
 
 class Garbled(ProviderError):
     """502: the provider's answer cannot be read."""
+
+
+class Expired(GatewayError):
+    """504: nobody ran the job before its deadline."""
+
+    status = 504
 
 
 class StoreError(GatewayError):

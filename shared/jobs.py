@@ -21,6 +21,7 @@ import msgspec
 
 from shared.chat import Usage
 from shared.errors import Failure
+from shared.lanes import Lane
 
 
 class State(StrEnum):
@@ -68,6 +69,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         headers: inbound headers that may travel upstream, names in lower case. Never a credential of the client.
         request_id: sent to the client and found in logs.
         ttl_s: seconds the outcome is kept, counted from completion.
+        deadline_ms: Unix milliseconds after which nobody wants the answer: a queued job then expires.
         created_ms: Unix milliseconds.
     """
 
@@ -79,6 +81,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     created_ms: int
     ttl_s: int
+    deadline_ms: int
+    lane: Lane = Lane.INTERACTIVE
     fallbacks: tuple[str, ...] = ()
     stream: bool = False
     headers: dict[str, str] = msgspec.field(default_factory=dict)

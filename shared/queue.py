@@ -1,15 +1,15 @@
 """Submitting, cancelling and watching jobs: the client's half of the queue. Workers hold the other, `leases.py`.
 
-Keys (one Redis, not Redis Cluster: arq's key names carry no hash tag):
+Keys (one Redis, not Redis Cluster: arq's key names carry no hash tag), besides those of `shared/lanes.py`:
 
-    hermod:job:<id>     hash: spec body state attempts outcome waiters crashes cancel
+    hermod:job:<id>     hash: spec body state attempts outcome waiters detached lane owner weight cap deadline
+                        crashes cancel ended_by
     hermod:events:<id>  stream: the SSE pieces of a streamed answer, ids 1-0, 2-0, …
-    hermod:queue        sorted set of every unfinished job; score = Unix ms when it may be claimed: submit time,
-                        retry time, or the end of the running worker's lease
-    hermod:wake         list of at most one token: work is due
+    hermod:wake         list of at most one token: work is due, or due earlier than the waiting workers know
     hermod:workers      sorted set of worker processes; score = Unix ms until which each counts as alive
     hermod:cancels      channel: ids of running jobs to cancel
-    arq:job:<id>        arq's own record (function and argument), so that arq's Job API reads our queue
+    arq:queue           every unfinished job, so that arq's Job API reads our queue
+    arq:job:<id>        arq's own record: function and arguments
     arq:in-progress:<id>  the running worker's fence, see `worker/leases.py`
     hermod:same:<d>, hermod:idem:<d>  which job an identical or same-keyed request became
 """
@@ -20,13 +20,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from shared.errors import Conflict, NotFound
+from shared.errors import Conflict, LimitExceeded, NotFound
 from shared.ids import digest, now_ms
 from shared.jobs import Attempt, Job, Notice, Outcome, Snapshot, State
+from shared.lanes import LUA
 from shared.stores.redis import RedisStore, Script
 
-QUEUE = "hermod:queue"
-WAKE = "hermod:wake"
 CANCELS = "hermod:cancels"
 JOB = "hermod:job:"
 EVENTS = "hermod:events:"
@@ -35,6 +34,8 @@ WORKERS = "hermod:workers"
 SAME_REQUEST_S = 600
 """How long an SDK's automatic retry finds the job its lost first try became (SDK read timeout: 600 s)."""
 IDEMPOTENCY_S = 86_400
+FULL_RETRY_S = 2.0
+"""`retry-after` when an owner's queue is full: short enough for an SDK to wait, long enough to spare the gateway."""
 
 _packer = msgspec.msgpack.Encoder()
 pack = _packer.encode
@@ -43,103 +44,120 @@ _unpack_outcome = msgspec.msgpack.Decoder(Outcome).decode
 _unpack_attempts = msgspec.msgpack.Decoder(tuple[Attempt, ...]).decode
 unpack_notice = msgspec.msgpack.Decoder(Notice).decode
 
-NOW = """
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-"""
-WAKE_ONE = """
-local function wake(key)
-  if redis.call('LLEN', key) == 0 then redis.call('LPUSH', key, '1') end
-end
-"""
-
 # A retry of a request that already became a job joins that job, unless it was cancelled: the client that
 # gave up and cancelled is the very one that asks again.
 _SUBMIT = Script(
-    NOW
-    + WAKE_ONE
+    LUA
     + """
-local record, payload, queue, wake_key, same, idem = unpack(KEYS)
-local id, spec, body, arq_job, waiter, digest, look, named, same_s, idem_s, detached = unpack(ARGV)
-local function join(other)
-  local state = redis.call('HGET', 'hermod:job:' .. other, 'state')
-  if not state or state == 'cancelled' or redis.call('HEXISTS', 'hermod:job:' .. other, 'cancel') == 1 then
-    return nil
-  end
+local function join(other, waiter)
+  local record = 'hermod:job:' .. other
+  local state, cancel, waiters = unpack(redis.call('HMGET', record, 'state', 'cancel', 'waiters'))
+  if not state or state == 'cancelled' or cancel then return nil end
   if waiter ~= '' and (state == 'queued' or state == 'running') then
-    local list = redis.call('HGET', 'hermod:job:' .. other, 'waiters') or ''
-    redis.call('HSET', 'hermod:job:' .. other, 'waiters', list .. waiter .. ' ')
+    redis.call('HSET', record, 'waiters', (waiters or '') .. waiter .. ' ')
   end
   return {'joined', other}
 end
-if redis.call('EXISTS', record) == 1 then return {'new', id} end
-if named == '1' then
+
+local function named_before(idem, what, waiter)
   local held = redis.call('GET', idem)
-  if held then
-    local other, held_digest = string.match(held, '^(%S+) (%S+)$')
-    if held_digest ~= digest then return {'conflict', other} end
-    local joined = join(other)
-    if joined then return joined end
-  end
-  redis.call('SET', idem, id .. ' ' .. digest, 'EX', idem_s)
-elseif look == '1' then
-  local other = redis.call('GET', same)
-  local joined = other and join(other)
-  if joined then return joined end
+  if not held then return nil end
+  local other, held_what = string.match(held, '^(%S+) (%S+)$')
+  if held_what ~= what then return {'conflict', other} end
+  return join(other, waiter)
 end
-redis.call('SET', same, id, 'EX', same_s)
-redis.call('HSET', record, 'spec', spec, 'body', body, 'state', 'queued',
-           'waiters', waiter == '' and '' or waiter .. ' ', 'detached', detached)
-redis.call('SET', payload, arq_job)
-redis.call('ZADD', queue, now, id)
-wake(wake_key)
-return {'new', id}
-"""
+
+local function one(id, spec, body, arq_job, waiter, what, look, name, detached,
+                   lane, owner, weight, cap, most, deadline)
+  local record, same, idem = 'hermod:job:' .. id, 'hermod:same:' .. what, 'hermod:idem:' .. name
+  if redis.call('EXISTS', record) == 1 then return {'new', id} end
+  local earlier
+  if name ~= '' then
+    earlier = named_before(idem, what, waiter)
+  elseif look == '1' then
+    local other = redis.call('GET', same)
+    earlier = other and join(other, waiter)
+  end
+  if earlier then return earlier end
+  local unfinished = redis.call('HINCRBY', 'hermod:unfinished', owner, 1)
+  if unfinished > tonumber(most) then
+    redis.call('HINCRBY', 'hermod:unfinished', owner, -1)
+    return {'full', id}
+  end
+  if name ~= '' then redis.call('SET', idem, id .. ' ' .. what, 'EX', IDEMPOTENCY_S) end
+  redis.call('SET', same, id, 'EX', SAME_REQUEST_S)
+  redis.call('HSET', record, 'spec', spec, 'body', body, 'state', 'queued', 'detached', detached,
+             'waiters', waiter == '' and '' or waiter .. ' ', 'lane', lane, 'owner', owner, 'weight', weight,
+             'cap', cap, 'deadline', deadline)
+  redis.call('SET', 'arq:job:' .. id, arq_job)
+  redis.call('ZADD', 'arq:queue', 1, id)
+  line_up(id, lane, owner)
+  return {'new', id}
+end
+""".replace("IDEMPOTENCY_S", str(IDEMPOTENCY_S)).replace("SAME_REQUEST_S", str(SAME_REQUEST_S))
 )
 
+# The id of a cancelled job stays in its line: removing it from the middle would cost a walk; a claim skips it.
 _CANCEL = Script(
-    """
-local record, payload, queue, cancels, events = unpack(KEYS)
-local id, outcome, done, ttl, leaving = unpack(ARGV)
-local state = redis.call('HGET', record, 'state')
-if leaving ~= '' then
-  local others = redis.call('HGET', record, 'waiters') or ''
-  local from, to = string.find(others, leaving .. ' ', 1, true)
-  if from then others = string.sub(others, 1, from - 1) .. string.sub(others, to + 1) end
-  if state then redis.call('HSET', record, 'waiters', others) end
-  if others ~= '' or redis.call('HGET', record, 'detached') == '1' then return state end
-end
-if state == 'queued' then
-  redis.call('ZREM', queue, id)
-  redis.call('DEL', payload)
-  redis.call('HSET', record, 'state', 'cancelled', 'outcome', outcome)
-  redis.call('HDEL', record, 'body')
-  redis.call('EXPIRE', record, ttl)
-  redis.call('EXPIRE', events, ttl)
-  for waiter in string.gmatch(redis.call('HGET', record, 'waiters') or '', '%S+') do
-    redis.call('PUBLISH', waiter, done)
+    LUA
+    + """
+local function one(id, outcome, done, ttl, leaving)
+  local record = 'hermod:job:' .. id
+  local state, waiters, detached, owner = unpack(redis.call('HMGET', record, 'state', 'waiters', 'detached', 'owner'))
+  if not state then return nil end
+  if leaving ~= '' then
+    local from, to = string.find(waiters, leaving .. ' ', 1, true)
+    if from then waiters = string.sub(waiters, 1, from - 1) .. string.sub(waiters, to + 1) end
+    redis.call('HSET', record, 'waiters', waiters)
+    if waiters ~= '' or detached == '1' then return state end
   end
-  return 'cancelled'
-elseif state == 'running' then
-  redis.call('HSET', record, 'cancel', '1')
-  redis.call('PUBLISH', cancels, id)
+  if state == 'queued' then
+    forget(id, owner)
+    redis.call('HSET', record, 'state', 'cancelled', 'outcome', outcome)
+    redis.call('HDEL', record, 'body')
+    redis.call('EXPIRE', record, ttl)
+    redis.call('EXPIRE', 'hermod:events:' .. id, ttl)
+    tell(waiters, done)
+    return 'cancelled'
+  elseif state == 'running' then
+    redis.call('HSET', record, 'cancel', '1')
+    redis.call('PUBLISH', 'hermod:cancels', id)
+  end
+  return state
 end
-return state
 """
 )
 
 _LOOK = Script(
     """
-local record = KEYS[1]
-local waiter = ARGV[1]
-local fields = redis.call('HMGET', record, 'spec', 'state', 'outcome', 'attempts', 'waiters')
-if waiter ~= '' and (fields[2] == 'queued' or fields[2] == 'running')
-   and not string.find(fields[5] or '', waiter, 1, true) then
-  redis.call('HSET', record, 'waiters', (fields[5] or '') .. waiter .. ' ')
+local function one(id, waiter)
+  local record = 'hermod:job:' .. id
+  local fields = redis.call('HMGET', record, 'spec', 'state', 'outcome', 'attempts', 'waiters')
+  local unfinished = fields[2] == 'queued' or fields[2] == 'running'
+  if waiter ~= '' and unfinished and not string.find(fields[5] or '', waiter, 1, true) then
+    redis.call('HSET', record, 'waiters', (fields[5] or '') .. waiter .. ' ')
+  end
+  return fields
 end
-return fields
 """
 )
+
+
+class Share(msgspec.Struct, frozen=True):
+    """What an owner may have of the gateway.
+
+    Attributes:
+        weight: turns it gets in line for one of an owner with weight 1.
+        max_running: jobs running at once, over all workers; 0 for no limit.
+        max_unfinished: jobs queued, deferred or running; one more is a 429.
+    """
+
+    weight: float = 1.0
+    max_running: int = 0
+    max_unfinished: int = 100_000
+
+
+DEFAULT_SHARE = Share()
 
 
 class Submission(NamedTuple):
@@ -169,6 +187,7 @@ class Queue:
         detached: bool = False,
         look_for_same: bool = False,
         idempotency_key: str = "",
+        share: Share = DEFAULT_SHARE,
     ) -> Submission:
         """Write the record and make it due: one atomic step, one round trip.
 
@@ -177,25 +196,27 @@ class Queue:
 
         Raises:
             Conflict: the idempotency key was used with another body within 24 hours.
+            LimitExceeded: the owner has too many unfinished jobs.
             StoreError: nothing can be said about acceptance; a retry with the same headers is safe.
         """
         what = digest(job.owner.encode(), job.dialect.encode(), job.operation.encode(), body)
-        named = digest(job.owner.encode(), idempotency_key.encode()) if idempotency_key else ""
-        payload = pack({"t": None, "f": "run_job", "a": [job.id], "k": {}, "et": now_ms()})
         verdict, job_id = await self._store.run(
             _SUBMIT,
-            [JOB + job.id, "arq:job:" + job.id, QUEUE, WAKE, "hermod:same:" + what, "hermod:idem:" + named],
             job.id,
             pack(job),
             body,
-            payload,
+            pack({"t": None, "f": "run_job", "a": [job.id], "k": {}, "et": job.created_ms}),
             waiter,
             what,
             int(look_for_same),
-            int(bool(named)),
-            SAME_REQUEST_S,
-            IDEMPOTENCY_S,
+            digest(job.owner.encode(), idempotency_key.encode()) if idempotency_key else "",
             int(detached),
+            job.lane,
+            job.owner,
+            share.weight,
+            share.max_running,
+            share.max_unfinished,
+            job.deadline_ms,
         )
         if verdict == b"conflict":
             raise Conflict(
@@ -203,6 +224,12 @@ class Queue:
                 param="Idempotency-Key",
                 code="idempotency_conflict",
                 should_retry=False,
+            )
+        if verdict == b"full":
+            raise LimitExceeded(
+                f"{share.max_unfinished} jobs of this key are unfinished; wait for some to end.",
+                code="queue_full",
+                retry_after_s=FULL_RETRY_S,
             )
         return Submission(job_id.decode(), verdict == b"new")
 
@@ -214,8 +241,7 @@ class Queue:
         """
         outcome = cancelled_outcome()
         done = Notice(job.id, 0, outcome=outcome, state=State.CANCELLED)
-        keys = [JOB + job.id, "arq:job:" + job.id, QUEUE, CANCELS, EVENTS + job.id]
-        await self._store.run(_CANCEL, keys, job.id, pack(outcome), pack(done), job.ttl_s, leaving)
+        await self._store.run(_CANCEL, job.id, pack(outcome), pack(done), job.ttl_s, leaving)
 
     async def look(self, job_id: str, waiter: str = "") -> Snapshot:
         """The job as it stands; an unfinished one tells `waiter` when it ends.
@@ -223,7 +249,7 @@ class Queue:
         Raises:
             NotFound: unknown or expired.
         """
-        spec, state, outcome, attempts, _ = await self._store.run(_LOOK, [JOB + job_id], waiter)
+        spec, state, outcome, attempts, _ = await self._store.run(_LOOK, job_id, waiter)
         if spec is None:
             raise NotFound("No such job: unknown, expired, or not yours.", code="job_not_found")
         return Snapshot(

@@ -68,7 +68,9 @@ class Executor:
         try:
             outcome = await self._attempt(lease, target)
         except ProviderError as error:
-            decision = decide(error, tries + 1, target.provider.network, more_targets=index + 1 < len(targets))
+            left_s = (job.deadline_ms - now_ms()) / 1000
+            more = index + 1 < len(targets)
+            decision = decide(error, tries + 1, target.provider.network, more_targets=more, left_s=left_s)
             lease.attempts += (_attempt(lease, target, started, error, decision.then),)
             if decision.then is Next.FAIL:
                 raise _primary(lease.attempts) from error

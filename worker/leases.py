@@ -1,10 +1,10 @@
 """Claiming jobs under leases, keeping them and ending them, in place of arq's own way.
 
 Stock arq leaves running jobs at the head of its queue (past a few hundred in flight a further worker finds no work),
-keeps a dead worker's jobs until the longest timeout and polls. Here a claimed job *stays* in the queue's sorted set
-with its score moved to the end of the lease: an expired lease is due again by itself, and running jobs are never in
-the way. Everything a worker writes about a job carries the fence it got with the claim; a fence that is no longer
-the job's is refused, so a worker that was frozen and woke up cannot overwrite anything.
+keeps a dead worker's jobs until the longest timeout and polls. Here due jobs stand in line (`shared/lanes.py`), and a
+claimed one is in `hermod:later` with the end of its lease: an expired lease is due again by itself. Everything a
+worker writes about a job carries the fence it got with the claim; a fence that is no longer the job's is refused, so
+a worker that was frozen and woke up cannot overwrite anything.
 """
 
 from __future__ import annotations
@@ -12,27 +12,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 import msgspec
-from arq.worker import Worker
+from arq.connections import ArqRedis
+from arq.cron import CronJob
+from arq.jobs import serialize_result
+from arq.worker import Retry, Worker
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from shared.errors import StoreError
+from shared.ids import now_ms
 from shared.jobs import Attempt, Job, Notice, Outcome, State
-from shared.queue import (
-    CANCELS,
-    EVENTS,
-    JOB,
-    NOW,
-    QUEUE,
-    WAKE,
-    WAKE_ONE,
-    WORKERS,
-    cancelled_outcome,
-    pack,
-)
+from shared.lanes import LUA, QUEUE, WAKE
+from shared.queue import CANCELS, EVENTS, WORKERS, cancelled_outcome, pack
 from shared.settings import WorkerSettings
 from shared.stores.redis import RedisStore, Script, connect, listen
 
@@ -49,110 +45,204 @@ MAX_CRASHES = 3
 
 # The fence is new for every claim, not only for every worker: a worker may lose a job and claim it again, and what
 # its first run still has in hand must not pass for the second's.
+#
+# A visit takes up to 16 jobs of one owner, fewer when many owners share the room. Every 16th visit serves the batch
+# lane first and two more the async lane: the reserved share.
 _CLAIM = Script(
-    NOW
-    + WAKE_ONE
+    LUA
     + """
-local queue, wake_key = KEYS[1], KEYS[2]
-local count, lease, worker = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
-local claimed = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'LIMIT', 0, count)) do
-  local payload = redis.call('GET', 'arq:job:' .. id)
-  local record = 'hermod:job:' .. id
-  local state = redis.call('HGET', record, 'state')
-  if not payload or not (state == 'queued' or state == 'running') then
-    redis.call('ZREM', queue, id)
-  else
-    if state == 'running' then redis.call('HINCRBY', record, 'crashes', 1) end
-    local fence = worker .. ':' .. redis.call('INCR', 'hermod:fences')
-    redis.call('SET', 'arq:in-progress:' .. id, fence, 'PX', lease * 2)
-    redis.call('ZADD', queue, now + lease, id)
-    redis.call('HSET', record, 'state', 'running')
-    local fields = redis.call('HMGET', record, 'spec', 'body', 'attempts', 'crashes')
-    claimed[#claimed + 1] = {id, fence, payload, fields[1] or '', fields[2] or '', fields[3] or '', fields[4] or '0'}
+local FIRST_BATCH, FIRST_ASYNC = {'batch', 'async', 'interactive'}, {'async', 'interactive', 'batch'}
+local function order(turn)
+  local place = turn % 16
+  if place == 0 then return FIRST_BATCH elseif place == 5 or place == 11 then return FIRST_ASYNC end
+  return LANES
+end
+
+-- Leases that ran out (their worker died or froze) and deferred jobs whose time has come stand first in their line.
+local function line_up_again(now)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'hermod:later', '-inf', now, 'LIMIT', 0, 200)) do
+    redis.call('ZREM', 'hermod:later', id)
+    local record = 'hermod:job:' .. id
+    local state, lane, owner, cap = unpack(redis.call('HMGET', record, 'state', 'lane', 'owner', 'cap'))
+    if state == 'running' then
+      redis.call('DEL', 'arq:in-progress:' .. id)
+      redis.call('HSET', record, 'state', 'queued')
+      redis.call('HINCRBY', record, 'crashes', 1)
+      release(owner, cap)
+    end
+    if state == 'running' or state == 'queued' then line_up(id, lane, owner, true) end
   end
 end
-local next = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
-local wait = -1
-if next[2] then wait = math.max(0, next[2] - now) end
-if wait == 0 then wake(wake_key) end
-return {claimed, wait}
+
+-- What other arq clients enqueued, and arq's own cron jobs.
+local function adopt(now)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'arq:queue', '(1', now, 'LIMIT', 0, 20)) do
+    redis.call('ZADD', 'arq:queue', 1, id)
+    redis.call('HSET', 'hermod:job:' .. id, 'state', 'queued', 'lane', 'interactive', 'owner', 'arq', 'cap', 0,
+               'weight', 1)
+    redis.call('HINCRBY', 'hermod:unfinished', 'arq', 1)
+    line_up(id, 'interactive', 'arq')
+  end
+end
+
+local function leave_ring(lane, owner, tag)
+  local ring = 'hermod:ring:' .. lane
+  redis.call('ZREM', ring, owner)
+  if redis.call('ZCARD', ring) == 0 then
+    redis.call('DEL', 'hermod:tags:' .. lane, 'hermod:clock:' .. lane)
+  else
+    redis.call('HSET', 'hermod:tags:' .. lane, owner, tag)
+  end
+end
+
+local function visit(lane, room)
+  local ring = 'hermod:ring:' .. lane
+  local owner, start = unpack(redis.call('ZRANGE', ring, 0, 0, 'WITHSCORES'))
+  if not owner then return nil end
+  local due = 'hermod:due:' .. lane .. ':' .. owner
+  local first = redis.call('LINDEX', due, 0)
+  if not first then leave_ring(lane, owner, start) return {} end
+  local weight, cap = unpack(redis.call('HMGET', 'hermod:job:' .. first, 'weight', 'cap'))
+  local most = math.min(16, math.ceil(room / redis.call('ZCARD', ring)))
+  if cap and cap ~= '0' then
+    most = math.min(most, tonumber(cap) - tonumber(redis.call('HGET', 'hermod:running', owner) or 0))
+    if most <= 0 then
+      redis.call('SADD', 'hermod:parked', owner)
+      leave_ring(lane, owner, start)
+      return {}
+    end
+  end
+  local ids = redis.call('LPOP', due, most)
+  redis.call('SET', 'hermod:clock:' .. lane, start)
+  local tag = start + #ids / (tonumber(weight) or 1)
+  if redis.call('EXISTS', due) == 0 then leave_ring(lane, owner, tag) else redis.call('ZADD', ring, tag, owner) end
+  return ids
+end
+
+local function take(id, fence, now, lease)
+  local record = 'hermod:job:' .. id
+  local fields = redis.call('HMGET', record, 'state', 'owner', 'cap', 'spec', 'body', 'attempts', 'crashes', 'deadline')
+  local payload = redis.call('GET', 'arq:job:' .. id)
+  if fields[1] ~= 'queued' then return nil end
+  if not payload then
+    forget(id, fields[2])
+    redis.call('DEL', record)
+    return nil
+  end
+  redis.call('SET', 'arq:in-progress:' .. id, fence)
+  redis.call('ZADD', 'hermod:later', now + lease, id)
+  redis.call('HSET', record, 'state', 'running')
+  if fields[3] ~= '0' then redis.call('HINCRBY', 'hermod:running', fields[2], 1) end
+  local late = fields[8] and tonumber(fields[8]) < now and '1' or '0'
+  return {id, fence, payload, fields[4] or '', fields[5] or '', fields[6] or '', fields[7] or '0', late}
+end
+
+local function one(count, lease, worker)
+  local now = clock_ms()
+  count, lease = tonumber(count), tonumber(lease)
+  line_up_again(now)
+  adopt(now)
+  local turn = redis.call('INCR', 'hermod:turn')
+  local fence = redis.call('INCRBY', 'hermod:fences', count)
+  local claimed = {}
+  while #claimed < count do
+    local ids
+    for _, lane in ipairs(order(turn)) do
+      ids = visit(lane, count - #claimed)
+      if ids then break end
+    end
+    if not ids then break end
+    turn = turn + 1
+    for _, id in ipairs(ids) do
+      local job = take(id, worker .. ':' .. fence - #claimed, now, lease)
+      if job then claimed[#claimed + 1] = job end
+    end
+  end
+  redis.call('SET', 'hermod:turn', turn)
+  local next = redis.call('ZRANGE', 'hermod:later', 0, 0, 'WITHSCORES')[2]
+  -- This worker is full: another one must know when the next deferred job is due.
+  if #claimed == count then wake() end
+  return {claimed, next and math.max(0, next - now) or -1}
+end
 """
 )
 
 _RENEW = Script(
-    NOW
-    + """
-local queue, workers = KEYS[1], KEYS[2]
-local lease, worker = tonumber(ARGV[1]), ARGV[2]
-redis.call('ZADD', workers, now + lease, worker)
-redis.call('ZREMRANGEBYSCORE', workers, '-inf', now)
-local verdicts = {}
-for i = 3, #ARGV, 2 do
-  local id, held = ARGV[i], 'arq:in-progress:' .. ARGV[i]
-  if redis.call('GET', held) ~= ARGV[i + 1] then
-    verdicts[#verdicts + 1] = 'lost'
-  else
-    redis.call('PEXPIRE', held, lease * 2)
-    redis.call('ZADD', queue, 'XX', now + lease, id)
-    verdicts[#verdicts + 1] = redis.call('HGET', 'hermod:job:' .. id, 'cancel') and 'cancelled' or 'held'
-  end
+    """
+local function one(id, fence, lease)
+  if redis.call('GET', 'arq:in-progress:' .. id) ~= fence then return 'lost' end
+  local t = redis.call('TIME')
+  redis.call('ZADD', 'hermod:later', 'XX', t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(lease), id)
+  return redis.call('HEXISTS', 'hermod:job:' .. id, 'cancel') == 1 and 'cancelled' or 'held'
 end
-return verdicts
+"""
+)
+
+_ALIVE = Script(
+    LUA
+    + """
+local function one(worker, lease)
+  local now = clock_ms()
+  redis.call('ZREMRANGEBYSCORE', 'hermod:workers', '-inf', now)
+  return redis.call('ZADD', 'hermod:workers', now + tonumber(lease), worker)
+end
 """
 )
 
 # A reply that was lost after the commit makes us ask again: `ended_by` says that this very fence did it.
 _FINISH = Script(
-    """
-local record, held, payload, events, queue = unpack(KEYS)
-local id, fence, state, outcome, attempts, ttl, done = unpack(ARGV)
-if redis.call('GET', held) ~= fence then
-  return redis.call('HGET', record, 'ended_by') == fence and 1 or 0
+    LUA
+    + """
+local function one(id, fence, state, outcome, attempts, ttl, done, arq_result)
+  local record = 'hermod:job:' .. id
+  local owner, cap, waiters, ended_by = unpack(redis.call('HMGET', record, 'owner', 'cap', 'waiters', 'ended_by'))
+  if redis.call('GET', 'arq:in-progress:' .. id) ~= fence then return ended_by == fence and 1 or 0 end
+  forget(id, owner)
+  release(owner, cap)
+  redis.call('HDEL', record, 'body', 'cancel')
+  redis.call('HSET', record, 'state', state, 'outcome', outcome, 'attempts', attempts, 'ended_by', fence)
+  redis.call('EXPIRE', record, ttl)
+  redis.call('EXPIRE', 'hermod:events:' .. id, ttl)
+  if arq_result ~= '' then redis.call('SET', 'arq:result:' .. id, arq_result, 'EX', ttl) end
+  tell(waiters, done)
+  return 1
 end
-redis.call('DEL', held, payload)
-redis.call('ZREM', queue, id)
-redis.call('HDEL', record, 'body', 'cancel')
-redis.call('HSET', record, 'state', state, 'outcome', outcome, 'attempts', attempts, 'ended_by', fence)
-redis.call('EXPIRE', record, ttl)
-redis.call('EXPIRE', events, ttl)
-for waiter in string.gmatch(redis.call('HGET', record, 'waiters') or '', '%S+') do
-  redis.call('PUBLISH', waiter, done)
-end
-return 1
 """
 )
 
 _DEFER = Script(
-    NOW
-    + WAKE_ONE
+    LUA
     + """
-local record, held, queue, wake_key = unpack(KEYS)
-local id, fence, delay, attempts = unpack(ARGV)
-if redis.call('GET', held) ~= fence then
-  return redis.call('HGET', record, 'ended_by') == fence and 1 or 0
+local function one(id, fence, delay, attempts)
+  local record = 'hermod:job:' .. id
+  local lane, owner, cap, ended_by = unpack(redis.call('HMGET', record, 'lane', 'owner', 'cap', 'ended_by'))
+  if redis.call('GET', 'arq:in-progress:' .. id) ~= fence then return ended_by == fence and 1 or 0 end
+  redis.call('DEL', 'arq:in-progress:' .. id)
+  redis.call('HSET', record, 'state', 'queued', 'attempts', attempts, 'ended_by', fence)
+  release(owner, cap)
+  if delay == '0' then
+    redis.call('ZREM', 'hermod:later', id)
+    line_up(id, lane, owner, true)
+  else
+    redis.call('ZADD', 'hermod:later', clock_ms() + tonumber(delay), id)
+    wake()
+  end
+  return 1
 end
-redis.call('DEL', held)
-redis.call('ZADD', queue, now + tonumber(delay), id)
-redis.call('HSET', record, 'state', 'queued', 'attempts', attempts, 'ended_by', fence)
-wake(wake_key)
-return 1
 """
 )
 
 _APPEND = Script(
-    """
-local record, held, events = unpack(KEYS)
-local fence, seq, data, notice = unpack(ARGV)
-if redis.call('GET', held) ~= fence then return 0 end
-local added = redis.pcall('XADD', events, seq .. '-0', 'd', data)
-if type(added) == 'table' and added.err then
-  return #redis.call('XRANGE', events, seq .. '-0', seq .. '-0')
+    LUA
+    + """
+local function one(id, fence, seq, data, notice)
+  if redis.call('GET', 'arq:in-progress:' .. id) ~= fence then return 0 end
+  local events, number = 'hermod:events:' .. id, seq .. '-0'
+  local added = redis.pcall('XADD', events, number, 'd', data)
+  if type(added) == 'table' and added.err then return #redis.call('XRANGE', events, number, number) end
+  tell(redis.call('HGET', 'hermod:job:' .. id, 'waiters'), notice)
+  return 1
 end
-for waiter in string.gmatch(redis.call('HGET', record, 'waiters') or '', '%S+') do
-  redis.call('PUBLISH', waiter, notice)
-end
-return 1
 """
 )
 
@@ -181,6 +271,7 @@ class ArqRecord(msgspec.Struct):
 
 _unpack_arq = msgspec.msgpack.Decoder(ArqRecord).decode
 _unpack_job = msgspec.msgpack.Decoder(Job).decode
+_unpack_any = msgspec.msgpack.Decoder().decode
 _unpack_attempts = msgspec.msgpack.Decoder(tuple[Attempt, ...]).decode
 
 
@@ -188,60 +279,59 @@ class Lease:
     """A claimed job and the right to write about it.
 
     Attributes:
-        job: what was asked; set by `read`.
+        job: what was asked, set by `read`; absent for what another arq client enqueued.
         body: the request as the client sent it.
         attempts: tries so far, earlier leases included.
         crashes: how many workers died holding it.
+        late: it was claimed after its deadline.
         ending: set before the job's task is cancelled.
     """
 
     job: Job
 
     def __init__(self, store: RedisStore, claimed: list[bytes]) -> None:
-        job_id, self.fence, self._payload, self._spec, self.body, self._attempts, crashes = claimed
+        job_id, self.fence, self._payload, self._spec, self.body, self._attempts, crashes, late = claimed
         self._store = store
         self._ttl_s = REFUSED_TTL_S
         self.id = job_id.decode()
         self.attempts: tuple[Attempt, ...] = ()
         self.crashes = int(crashes)
+        self.late = late == b"1"
         self.ending: Ending | None = None
 
     def read(self) -> ArqRecord:
-        """Decode the records: which function to call; raises msgspec.MsgspecError for anything not ours."""
-        self.job = _unpack_job(self._spec)
-        self._ttl_s = self.job.ttl_s
+        """Decode the records: which function to call; raises msgspec.MsgspecError for anything unreadable."""
+        if self._spec:
+            self.job = _unpack_job(self._spec)
+            self._ttl_s = self.job.ttl_s
         if self._attempts:
             self.attempts = _unpack_attempts(self._attempts)
         return _unpack_arq(self._payload)
 
-    async def finish(self, state: State, outcome: Outcome) -> None:
-        """End the job and wake whoever waits. Raises LeaseLost."""
+    async def finish(self, state: State, outcome: Outcome, arq_result: bytes = b"") -> None:
+        """End the job and wake whoever waits; `arq_result` is kept for arq's `Job.result()`. Raises LeaseLost."""
         done = pack(Notice(self.id, 0, outcome=outcome, state=state))
-        keys = [JOB + self.id, "arq:in-progress:" + self.id, "arq:job:" + self.id, EVENTS + self.id, QUEUE]
-        told = (state, pack(outcome), pack(self.attempts), self._ttl_s, done)
-        await self._persist(_FINISH, keys, self.id, self.fence, *told)
+        await self._persist(_FINISH, state, pack(outcome), pack(self.attempts), self._ttl_s, done, arq_result)
 
     async def defer(self, delay_s: float) -> None:
         """Give the job back, due after `delay_s` seconds. Raises LeaseLost."""
-        keys = [JOB + self.id, "arq:in-progress:" + self.id, QUEUE, WAKE]
-        await self._persist(_DEFER, keys, self.id, self.fence, int(delay_s * 1000), pack(self.attempts))
+        await self._persist(_DEFER, int(delay_s * 1000), pack(self.attempts))
 
     async def append(self, seq: int, data: bytes) -> None:
         """Add piece `seq` (from 1) to the job's event stream and tell its followers. Raises LeaseLost."""
-        keys = [JOB + self.id, "arq:in-progress:" + self.id, EVENTS + self.id]
-        await self._persist(_APPEND, keys, self.fence, seq, data, pack(Notice(self.id, seq, data)))
+        await self._persist(_APPEND, seq, data, pack(Notice(self.id, seq, data)))
 
     async def pieces(self) -> int:
         """Number of the last piece of the job's event stream, 0 when there is none."""
         last = await self._store.call("XREVRANGE", EVENTS + self.id, "+", "-", "COUNT", 1)
         return int(last[0][0].split(b"-")[0]) if last else 0
 
-    async def _persist(self, script: Script, keys: list[str], *args: Any) -> None:
+    async def _persist(self, script: Script, *args: Any) -> None:
         """Write, and go on trying while Redis is away: what a provider answered is paid for."""
         deadline = asyncio.get_running_loop().time() + PERSIST_S
         while True:
             try:
-                accepted = await self._store.run(script, keys, *args)
+                accepted = await self._store.run(script, self.id, self.fence, *args)
             except StoreError:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
@@ -255,8 +345,19 @@ class Lease:
 class LeaseWorker(Worker):
     """arq's worker with our claim, renew and finish; keeps its functions, hooks and context."""
 
-    def __init__(self, store: RedisStore, functions: list[Any], settings: WorkerSettings) -> None:
-        super().__init__(functions, queue_name=QUEUE, handle_signals=False, max_jobs=settings.slots)
+    def __init__(
+        self, store: RedisStore, functions: list[Any], settings: WorkerSettings, cron_jobs: list[CronJob] | None = None
+    ) -> None:
+        super().__init__(
+            functions,
+            queue_name=QUEUE,
+            redis_pool=_arq_client(store.url),
+            cron_jobs=cron_jobs,
+            handle_signals=False,
+            max_jobs=settings.slots,
+            job_serializer=pack,
+            job_deserializer=_unpack_any,
+        )
         self.id = secrets.token_hex(8)
         self._store = store
         self._lease_ms = int(settings.lease_s * 1000)
@@ -272,7 +373,7 @@ class LeaseWorker(Worker):
 
     async def serve(self) -> None:
         """Work until `stop`."""
-        chores = [asyncio.create_task(self._keep_leases()), asyncio.create_task(self._hear_cancels())]
+        chores = [asyncio.create_task(chore()) for chore in (self._keep_leases, self._hear_cancels, self._ring_bells)]
         claiming = asyncio.create_task(self._claim_for_ever())
         await self._stopping.wait()
         await _end(claiming)
@@ -285,6 +386,7 @@ class LeaseWorker(Worker):
         for chore in chores:
             await _end(chore)
         await self._leave()
+        await self.pool.aclose()
 
     # --- claiming -------------------------------------------------------------------------------------
 
@@ -306,7 +408,7 @@ class LeaseWorker(Worker):
             self._slot_freed.clear()
             await self._slot_freed.wait()
             return
-        claimed, wait_ms = await self._store.run(_CLAIM, [QUEUE, WAKE], free, self._lease_ms, self.id)
+        claimed, wait_ms = await self._store.run(_CLAIM, free, self._lease_ms, self.id)
         for fields in claimed:
             self._start(fields)
         if not claimed:
@@ -335,7 +437,10 @@ class LeaseWorker(Worker):
     async def _run(self, lease: Lease) -> None:
         try:
             call = lease.read()
-            await self.functions[call.f].coroutine({**self.ctx, "lease": lease}, *call.a, **call.k)
+            if hasattr(lease, "job"):
+                await self.functions[call.f].coroutine({**self.ctx, "lease": lease}, *call.a, **call.k)
+            else:
+                await self._run_arq(lease, call)
         except asyncio.CancelledError:
             await self._ended_early(lease)
         except (msgspec.MsgspecError, KeyError):
@@ -348,6 +453,35 @@ class LeaseWorker(Worker):
         except Exception:
             # The lease runs out and the job is tried again; MAX_CRASHES bounds how often.
             log.exception("a job's task failed", extra={"job_id": lease.id})
+
+    async def _run_arq(self, lease: Lease, call: ArqRecord) -> None:
+        """What another arq client enqueued, or a cron job: run as arq would, its result kept where arq looks."""
+        started_ms, result, success = now_ms(), None, True
+        ctx = {**self.ctx, "job_id": lease.id, "job_try": lease.crashes + 1}
+        try:
+            result = await self.functions[call.f].coroutine(ctx, *call.a, **call.k)
+        except Retry as again:
+            await lease.defer((again.defer_score or 0) / 1000)
+            return
+        except Exception as error:
+            log.exception("%s failed", call.f, extra={"job_id": lease.id})
+            result, success = f"{type(error).__name__}: {error}", False
+        kept = serialize_result(
+            call.f,
+            tuple(call.a),
+            call.k,
+            lease.crashes + 1,
+            call.et,
+            success,
+            result,
+            started_ms,
+            now_ms(),
+            lease.id,
+            QUEUE,
+            lease.id,
+            serializer=pack,
+        )
+        await lease.finish(State.SUCCEEDED if success else State.FAILED, Outcome(status=200), kept or b"")
 
     async def _refuse(self, lease: Lease) -> None:
         try:
@@ -368,17 +502,31 @@ class LeaseWorker(Worker):
 
     async def _keep_leases(self) -> None:
         while True:
-            held = list(self._held.values())
-            pairs = [word for lease in held for word in (lease.id, lease.fence)]
-            try:
-                verdicts = await self._store.run(_RENEW, [QUEUE, WORKERS], self._lease_ms, self.id, *pairs)
-            except StoreError as error:
-                log.warning("%s", error)
-            else:
-                for lease, verdict in zip(held, verdicts, strict=True):
-                    if verdict != b"held" and self._held.get(lease.id) is lease:
-                        self._end_task(lease.id, Ending(verdict.decode()))
+            await asyncio.gather(self._say_alive(), *map(self._renew, list(self._held.values())))
             await asyncio.sleep(self._renew_s)
+
+    async def _say_alive(self) -> None:
+        try:
+            await self._store.run(_ALIVE, self.id, self._lease_ms)
+        except StoreError as error:
+            log.warning("%s", error)
+
+    async def _renew(self, lease: Lease) -> None:
+        try:
+            verdict = await self._store.run(_RENEW, lease.id, lease.fence, self._lease_ms)
+        except StoreError:
+            return  # the fence tells later whether the lease outlived the outage
+        if verdict != b"held" and self._held.get(lease.id) is lease:
+            self._end_task(lease.id, Ending(verdict.decode()))
+
+    async def _ring_bells(self) -> None:
+        """Enqueue arq's cron jobs when their time comes; of all workers' tries arq keeps one."""
+        while self.cron_jobs:
+            try:
+                await self.run_cron(datetime.now(tz=self.timezone), IDLE_S)
+            except (RedisError, OSError) as error:
+                log.warning("cron: %s", type(error).__name__)
+            await asyncio.sleep(IDLE_S)
 
     async def _hear_cancels(self) -> None:
         async for message in listen(self._store.url, CANCELS):
@@ -398,6 +546,12 @@ class LeaseWorker(Worker):
             await self._store.call("LPUSH", WAKE, "1")
         except StoreError as error:
             log.warning("%s", error)
+
+
+def _arq_client(url: str) -> ArqRedis:
+    client = ArqRedis.from_url(url)
+    client.job_serializer, client.job_deserializer, client.default_queue_name = pack, _unpack_any, QUEUE
+    return cast("ArqRedis", client)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -45,12 +45,22 @@ FALLS_BACK = frozenset({AuthFailed, Garbled, RateLimited, Overloaded, Unreachabl
 
 
 def decide(
-    error: ProviderError, tries: int, network: NetworkSettings, *, more_targets: bool, jitter: float | None = None
+    error: ProviderError,
+    tries: int,
+    network: NetworkSettings,
+    *,
+    more_targets: bool,
+    left_s: float,
+    jitter: float | None = None,
 ) -> Decision:
-    """Decide after `tries` failed tries at this target. `jitter` in 0.8 to 1.2 scales the delay; drawn when None."""
+    """Decide after `tries` failed tries at this target.
+
+    `left_s` is the time until the job's deadline: a retry that would begin after it helps nobody. `jitter` in 0.8 to
+    1.2 scales the delay; drawn when None.
+    """
     if RETRIED[type(error)] and error.should_retry is not False and tries <= network.max_retries:
         delay = _delay(error, tries, network, random.uniform(0.8, 1.2) if jitter is None else jitter)
-        if delay <= PATIENCE_S:
+        if delay <= min(PATIENCE_S, left_s):
             return Decision(Next.RETRY, delay)
     if more_targets and type(error) in FALLS_BACK:
         return Decision(Next.FALLBACK)

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from shared.dialects import DIALECTS
-from shared.errors import GatewayError
+from shared.errors import Expired, GatewayError
 from shared.jobs import Job, Outcome, State
 from worker.executor import Executor, StreamBroke, TryLater
 from worker.leases import MAX_CRASHES, Lease
@@ -24,6 +24,10 @@ async def run_job(ctx: dict[str, Any], _job_id: str) -> None:
         return
     if lease.crashes and lease.job.stream and await lease.pieces():
         await _end_broken(lease, GatewayError("The answer broke off: the worker that relayed it died. Ask again."))
+        return
+    if lease.late:
+        error = Expired("The job was not run in time: its deadline passed while it waited.", code="expired")
+        await lease.finish(State.EXPIRED, failed(lease.job, error))
         return
     try:
         outcome = await executor.run(lease)

@@ -15,7 +15,8 @@ from arq.jobs import JobStatus
 from shared.errors import Conflict, NotFound, StoreError
 from shared.ids import job_id, now_ms
 from shared.jobs import Job, Outcome, State
-from shared.queue import QUEUE, Queue, unpack_notice
+from shared.lanes import QUEUE
+from shared.queue import Queue, unpack_notice
 from shared.settings import WorkerSettings
 from shared.stores.redis import listen
 from tests.integration.conftest import until
@@ -34,6 +35,7 @@ def a_job(**facts) -> Job:
         "request_id": "req_1",
         "created_ms": now_ms(),
         "ttl_s": 60,
+        "deadline_ms": now_ms() + 60_000,
     }
     return Job(**{**defaults, **facts})
 

@@ -30,12 +30,20 @@ NETWORK = NetworkSettings(max_retries=2, retry_backoff_initial_ms=500, retry_bac
     ],
 )
 def test_the_policy(error, tries, more, expected):
-    assert decide(error, tries, NETWORK, more_targets=more, jitter=1.0) == expected
+    assert decide(error, tries, NETWORK, more_targets=more, left_s=600, jitter=1.0) == expected
+
+
+def test_a_retry_that_would_begin_after_the_deadline_is_not_made():
+    error = RateLimited("x", provider="p", retry_after_s=7)
+    assert decide(error, 1, NETWORK, more_targets=False, left_s=6) == Decision(Next.FAIL)
+    assert decide(error, 1, NETWORK, more_targets=True, left_s=6) == Decision(Next.FALLBACK)
 
 
 def test_backoff_is_capped_and_jittered_by_a_fifth():
     network = NetworkSettings(max_retries=100, retry_backoff_initial_ms=500, retry_backoff_max_ms=3000)
-    delays = [decide(Unreachable("x", provider="p"), 50, network, more_targets=False).delay_s for _ in range(200)]
+    delays = [
+        decide(Unreachable("x", provider="p"), 50, network, more_targets=False, left_s=600).delay_s for _ in range(200)
+    ]
     assert 2.4 <= min(delays) < max(delays) <= 3.6
 
 
