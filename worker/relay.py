@@ -50,7 +50,9 @@ class SameWire:
         return self._tap.usage if self._tap.usage.known else None
 
     def feed(self, frame: Frame) -> bytes:
-        """The frame's own bytes."""
+        """The frame's own bytes; Garbled for what is no event, as when a proxy answers with a page."""
+        if not (frame.data or frame.event or frame.raw.startswith(b":")):
+            raise Garbled("The provider did not send an event stream.", provider=self._provider)
         try:
             return self._tap.feed(frame)
         except msgspec.MsgspecError as cause:

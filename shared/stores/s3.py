@@ -33,11 +33,11 @@ from shared.stores.blobs import (
 )
 from shared.stores.threads import Threads
 
-THREADS = 16
-"""Calls at once; each uploads at most one part, so uploads hold at most this times `PART_BYTES`."""
+PART_BYTES = 5 << 20
+"""Larger blobs go up in parts of this size, S3's smallest, one after the other; 10,000, S3's most, are 50 GB."""
 
-PART_BYTES = 8 << 20
-"""Larger blobs go up in parts of this size, one at a time: 10,000 parts, S3's limit, make 80 GB."""
+THREADS = 16
+"""Calls at once. The client holds two parts of each upload, so uploads take at most 160 MB."""
 
 CONNECT_S = 2.0
 READ_S = 10.0
@@ -56,11 +56,28 @@ _RETRY = urllib3.Retry(
 )
 _FOREIGN = (MinioException, HTTPError, OSError, ValueError, ParseError)  # the last two: an answer that is not S3's
 _MISSING = frozenset({"NoSuchKey", "NoSuchObject"})
+_UPLOAD_TRIES = 5
+_FOLDER_VANISHED = "ExistingObjectIsDirectory"
+"""versitygw 1.8.0 over a file system says this, besides of a real folder, when a delete empties the folder that a put
+needs: up to 54 of 2,000 puts beside deletes, none of keys without a slash. Put again, all of 4,000 arrived."""
 _ALREADY_THERE = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
+_SETTINGS = {
+    "AuthorizationHeaderMalformed": "region",
+    "BadRequest": "region",  # the client's word for a 400 without a body, the answer to its HEAD
+    "InvalidAccessKeyId": "access_key",
+    "XAdminUserNotFound": "access_key",  # versitygw 1.8.0
+    "SignatureDoesNotMatch": "secret_key",
+    "InvalidBucketName": "bucket",
+    "NoSuchBucket": "bucket",
+}
+"""What an operator looks at first, by S3's error code."""
 
 
 class S3Blobs:
     """A bucket at `endpoint` (`host` or `host:port`); without an access key, anonymous.
+
+    Without a region, requests are signed for the bucket's own where the server tells it to a signer for us-east-1
+    (AWS), else for us-east-1.
 
     Multipart uploads that a dying process leaves behind are invisible but stored: give the bucket a lifecycle rule
     that aborts incomplete uploads after a day.
@@ -154,6 +171,16 @@ class S3Blobs:
         self._http.clear()
 
     def _upload(self, key: str, data: BinaryIO, size: int, content_type: str) -> None:
+        for _ in range(_UPLOAD_TRIES - 1):
+            try:
+                return self._upload_once(key, data, size, content_type)
+            except S3Error as error:
+                if error.code != _FOLDER_VANISHED:
+                    raise
+            data.seek(0)
+        return self._upload_once(key, data, size, content_type)
+
+    def _upload_once(self, key: str, data: BinaryIO, size: int, content_type: str) -> None:
         self._client.put_object(
             self._bucket, key, data, size, content_type, part_size=PART_BYTES, num_parallel_uploads=1
         )
@@ -206,8 +233,11 @@ def _release(response: BaseHTTPResponse) -> None:
 
 def _ours(cause: Exception, key: str | None) -> Exception:
     """Says the server's code or the exception's name only: texts may quote addresses, headers or access keys."""
-    if not isinstance(cause, S3Error):
+    if isinstance(cause, HTTPError | OSError):
         return StoreError(f"The object store is not reachable ({type(cause).__name__}); try again.", retry_after_s=1)
+    if not isinstance(cause, S3Error):
+        return StoreError(f"What answers for the object store is not S3 ({type(cause).__name__}).", retry_after_s=1)
     if key is not None and cause.code in _MISSING:
         return BlobMissing(key)
-    return StoreError(f"The object store refused ({cause.code}).", retry_after_s=1)
+    hint = f"; check object_store.{_SETTINGS[cause.code]}" if cause.code in _SETTINGS else ""
+    return StoreError(f"The object store refused ({cause.code}){hint}.", retry_after_s=1)

@@ -117,7 +117,7 @@ async def steady(tally: Tally, kind: str, in_flight: int, measure_s: float) -> F
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         started = due
-        await asyncio.sleep(min(0.02, 1 / rate))
+        await asyncio.sleep(max(0.001, min(0.02, 1 / rate)))
     cpu, window_s = time.process_time() - cpu, time.monotonic() - since
     if tasks:
         await asyncio.wait(tasks, timeout=tally.expected_s + PATIENCE_S)

@@ -38,9 +38,7 @@ def start(folder, environ=os.environ):
     if named := environ.get("HERMOD_TEST_S3"):
         return _named(named)
     if binary := _versitygw():
-        (folder / "data").mkdir()
-        (folder / "attributes").mkdir()  # not every file system has extended attributes
-        storage = ["posix", "--sidecar", folder / "attributes", folder / "data"]
+        storage = ["posix", *_attributes(folder), folder / "data"]
         keys = ["--access", ACCESS_KEY, "--secret", SECRET_KEY]
         return _start("versitygw", lambda port: [binary, *keys, "--port", f"127.0.0.1:{port}", *storage], folder)
     moto = Path(sys.executable).with_name("moto_server")
@@ -62,6 +60,17 @@ def _versitygw():
         environ = {**os.environ, "GOBIN": str(TOOLS)}
         subprocess.run([go, "install", VERSITYGW], env=environ, capture_output=True, timeout=BUILD_S, check=False)
     return binary if binary.exists() else None
+
+
+def _attributes(folder):
+    """Where versitygw keeps an object's metadata: a folder of its own on a file system without extended attributes."""
+    (folder / "data").mkdir()
+    try:
+        os.setxattr(folder / "data", "user.hermod", b"")
+    except (OSError, AttributeError):  # no such file system, no such operating system
+        (folder / "attributes").mkdir()
+        return ["--sidecar", folder / "attributes"]
+    return []
 
 
 def _start(name, command, folder):

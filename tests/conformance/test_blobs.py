@@ -28,8 +28,9 @@ def s3(tmp_path_factory, request):
     server = s3_server.start(tmp_path_factory.mktemp("s3"))
     if server is None:
         pytest.skip("no S3 server: set HERMOD_TEST_S3, or have Go or moto[server]")
-    if reporter := request.config.pluginmanager.get_plugin("terminalreporter"):
-        reporter.write_line(f"S3 conformance runs against {server.name} at {server.endpoint}")
+    plugins = request.config.pluginmanager
+    with plugins.get_plugin("capturemanager").global_and_fixture_disabled():
+        plugins.get_plugin("terminalreporter").write_line(f"\nS3: {server.name} at {server.endpoint}")
     yield server
     server.stop()
 
@@ -338,8 +339,8 @@ async def test_a_large_stream_takes_bounded_memory(blobs):
     finally:
         tracemalloc.stop()
     assert size == count * MIB
-    assert written < PART_BYTES + 6 * MIB
-    assert read < 6 * MIB
+    assert written < 2 * PART_BYTES + 3 * MIB  # measured: two parts and a chunk
+    assert read < 4 * MIB
 
 
 async def test_ready_twice_is_fine(blobs):
@@ -425,15 +426,25 @@ async def test_the_content_type_is_kept(s3, bucket):
     await store.close()
 
 
-async def test_a_refused_key_is_a_store_error_without_credentials(s3, bucket):
-    if s3.name == "moto":
-        pytest.skip("moto accepts every key")
-    store = in_bucket(s3, bucket, access_key="wrong-access-key", secret_key="wrong-secret-key")
-    with pytest.raises(StoreError) as caught:
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"access_key": "wrong-access-key"}, "access_key"),
+        ({"secret_key": "wrong-secret-key"}, "secret_key"),
+        ({"region": "nowhere-1"}, "region"),
+    ],
+    ids=["access", "secret", "region"],
+)
+async def test_a_refusal_names_the_setting_and_no_credential(s3, bucket, wrong, named):
+    if s3.name != "versitygw":
+        pytest.skip("moto refuses nobody, and which code others refuse with differs")
+    store = in_bucket(s3, bucket, **wrong)
+    with pytest.raises(StoreError, match=f"check object_store.{named}") as caught:
         await store.ready()
     shown = "".join(traceback.format_exception(caught.value))
-    assert "wrong-access-key" not in shown
-    assert "wrong-secret-key" not in shown
+    assert not [
+        value for value in (s3.access_key, s3.secret_key, "wrong-access-key", "wrong-secret-key") if value in shown
+    ]
     await store.close()
 
 
@@ -488,7 +499,7 @@ async def test_an_answer_that_is_not_s3_is_a_store_error():
 
     async with peer(web_server) as endpoint:
         store = S3Blobs(endpoint, "bucket", access_key="a", secret_key="b", secure=False)
-        with pytest.raises(StoreError):
+        with pytest.raises(StoreError, match="is not S3"):
             await store.ready()
         await store.close()
 

@@ -490,8 +490,10 @@ def test_usage_is_normalised(found, expected):
     assert ANTHROPIC.parse(body, ROW).usage == expected
 
 
-def test_usage_of_what_is_no_answer_is_unknown():
-    assert ANTHROPIC.usage(b"oops") == Usage(known=False)
+def test_usage_of_what_is_not_json_is_not_passed_over():
+    assert ANTHROPIC.usage(b'{"usage":[]}') == Usage(known=False)
+    with pytest.raises(msgspec.DecodeError):
+        ANTHROPIC.usage(b"oops")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"content":{}}', b'{"content":["a"]}'])

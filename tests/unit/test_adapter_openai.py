@@ -577,8 +577,10 @@ def test_usage_is_counted_the_canonical_way(given: Any, expected: Usage) -> None
     assert OPENAI.usage(json.dumps({"usage": given}).encode()) == expected
 
 
-def test_usage_of_something_else_is_unknown() -> None:
-    assert not OPENAI.usage(b"<html>").known
+def test_usage_of_what_is_not_json_is_not_passed_over() -> None:
+    assert not OPENAI.usage(b'{"usage":[]}').known
+    with pytest.raises(msgspec.DecodeError):
+        OPENAI.usage(b"<html>")
 
 
 @pytest.mark.parametrize("given", [b"<html>", b"{}", b'{"choices":[]}', b'{"choices":[{}]}', b'{"choices":3}', b"null"])

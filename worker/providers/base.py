@@ -144,7 +144,11 @@ class Adapter(Protocol):
         ...
 
     def usage(self, body: bytes) -> Usage:
-        """Only the usage of a finished answer (same-wire answers are relayed as bytes)."""
+        """Only the usage of a finished answer (same-wire answers are relayed as bytes).
+
+        Raises:
+            msgspec.DecodeError: the body is not JSON.
+        """
         ...
 
     def stream(self, row: Row) -> StreamParser:

@@ -85,10 +85,10 @@ def parse(provider: str, body: bytes) -> ChatResponse:
 
 
 def usage(body: bytes) -> Usage:
-    """Only the usage of a finished answer; unknown when there is none."""
+    """Only the usage of a finished answer, unknown when there is none; msgspec.DecodeError when it is not JSON."""
     try:
         return canonical(counts(_HELD.decode(body).usage))
-    except _UNREADABLE:
+    except (msgspec.ValidationError, UnicodeDecodeError, RecursionError):
         return Usage(known=False)
 
 

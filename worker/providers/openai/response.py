@@ -89,10 +89,10 @@ def stop_reason(finish: str | None, *, called: bool, refused: bool) -> StopReaso
 
 
 def usage(body: bytes) -> Usage:
-    """The usage of a plain answer; unknown when it has none or cannot be read."""
+    """The usage of a plain answer, unknown when it has none that can be read; msgspec.DecodeError when not JSON."""
     try:
         found = _USAGE.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.ValidationError, UnicodeDecodeError, RecursionError):
         return Usage(known=False)
     return counted(found.usage or (found.x_groq.usage if found.x_groq else None))
 
