@@ -17,6 +17,7 @@ from api.routes import anthropic, health, openai
 from api.submit import Gateway
 from api.wait import Hub
 from shared.errors import GatewayError
+from shared.file_limit import raise_file_limit
 from shared.queue import Queue
 from shared.settings import ClientSettings, Settings
 from shared.stores.redis import RedisStore
@@ -71,6 +72,7 @@ def _gateway(state: State) -> Gateway:
 
 def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; open requests get `timeout_graceful_shutdown` seconds to end."""
+    raise_file_limit()
     uvicorn.run(
         build_app(settings),
         host=host,

@@ -7,25 +7,18 @@ one place that every line passes.
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import time
 from typing import Any, Literal
 
 import msgspec
 
+from shared.redaction import redact
+
 LogFormat = Literal["text", "json"]
 
 _FIELDS = ("job_id",)
 """Extras that a line may carry: `logger.info("…", extra={"job_id": id})`. Others are left out."""
-
-_KEY = re.compile(
-    r"""(?ix)
-    (?P<head> \bbearer\s+ | \b(?:x-api-key|api-key|x-goog-api-key|authorization)['"]?\s*[:=]\s*['"]? )
-    [^\s'",]{6,}
-    | \b(?:sk|xai|pplx|csk)-[\w-]{8,} | \b(?:gsk|fw)_\w{8,} | \bAIza[\w-]{20,} | (?<=://)[^\s/@]+(?=@)
-    """
-)
 
 
 def configure(log_format: LogFormat) -> None:
@@ -52,7 +45,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, keys masked."""
-        return _masked(super().format(record))
+        return redact(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):
@@ -65,17 +58,13 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "process": record.process,
-            "message": _masked(record.getMessage()),
+            "message": redact(record.getMessage()),
             **_fields(record),
         }
         if record.exc_info:
-            line["traceback"] = _masked(self.formatException(record.exc_info))
+            line["traceback"] = redact(self.formatException(record.exc_info))
         return msgspec.json.encode(line).decode()
 
 
 def _fields(record: logging.LogRecord) -> dict[str, str]:
     return {name: str(getattr(record, name)) for name in _FIELDS if hasattr(record, name)}
-
-
-def _masked(text: str) -> str:
-    return _KEY.sub(lambda match: f"{match['head'] or ''}***", text)

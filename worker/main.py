@@ -8,6 +8,7 @@ import signal
 
 import uvloop
 
+from shared.file_limit import raise_file_limit
 from shared.settings import Settings
 from shared.stores.redis import RedisStore
 from worker.executor import Executor
@@ -24,6 +25,7 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT; then end or hand back what is in hand, and return."""
+    raise_file_limit()
     uvloop.run(_run(settings))
 
 

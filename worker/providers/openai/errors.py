@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 
 import msgspec
 from msgspec import Raw
 
-from shared.errors import AuthFailed, Overloaded, ProviderError, RateLimited, Rejected, TimedOut, Unreachable
+from shared.errors import AuthFailed, ProviderError
 from shared.wire.openai_chat import NULL
 from shared.wire.openai_chat_answer import ErrorFacts
+from worker.providers.hints import FIRST_SERVER_ERROR, excerpt, kind_of, retry_after_s, safe, should_retry
 
-_MAX_MESSAGE = 1_000
-"""Characters of an upstream message that are passed on; the longest recorded one has 300."""
-
-_MAX_EXCERPT = 200
-"""Characters of a body that is not JSON, enough for the sentence a proxy answers with."""
-
-_CREDENTIAL = re.compile(
-    r"\b(?:bearer|basic)\s+[\w.~+/=*-]{6,}"
-    r"|\b(?:sk|pk|rk|gsk|xai|csk|pplx|tgp|fw|key)[-_][\w*.-]{4,}"
-    r"|\bAIza[\w-]{20,}"
-    r"|\beyJ[\w-]+\.[\w-]+(?:\.[\w-]+)?"
-    r"|(?<=key provided: )[^\s,;]+"
-    r"|(?<=api key: )[^\s,;]+"
-    r"|(?<=api-key)[\"']?\s*[:=]\s*[^\s,;]+",
-    re.IGNORECASE,
-)
-
-_KINDS: dict[int, type[ProviderError]] = {
-    401: AuthFailed,
-    403: AuthFailed,
-    408: TimedOut,
-    429: RateLimited,
-    503: Overloaded,
-    504: TimedOut,
-    529: Overloaded,
-}
 _PAYMENT_REQUIRED = 402
 _FIRST_ERROR = 400
-_FIRST_SERVER_ERROR = 500
 _LAST_ERROR = 599
 
 _WORDS: tuple[tuple[str, int], ...] = (
@@ -83,7 +55,7 @@ def stream_error(provider: str, raw: Raw) -> ProviderError:
 
 
 def _made(provider: str, status: int, headers: Mapping[str, str], facts: ErrorFacts) -> ProviderError:
-    kind = _KINDS.get(status, Unreachable if status >= _FIRST_SERVER_ERROR else Rejected)
+    kind = kind_of(status)
     message = facts.message or f"{provider} answered with status {status} and no message."
     if kind is AuthFailed:
         message = f"{provider} refused the gateway's credential: {message}"
@@ -96,8 +68,8 @@ def _made(provider: str, status: int, headers: Mapping[str, str], facts: ErrorFa
         upstream_type=facts.type,
         param=facts.param,
         code=code,
-        retry_after_s=_retry_after_s(headers),
-        should_retry=False if unpaid else {"true": True, "false": False}.get(headers.get("x-should-retry", "")),
+        retry_after_s=retry_after_s(headers),
+        should_retry=False if unpaid else should_retry(headers),
     )
 
 
@@ -111,7 +83,7 @@ def _said(body: bytes) -> ErrorFacts:
         items = _LIST.decode(body) if body.lstrip().startswith(b"[") else []
         fields = _FIELDS.decode(items[0] if items else body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ErrorFacts(message=_excerpt(body))
+        return ErrorFacts(message=excerpt(body))
     for name in ("error", "detail"):
         if bytes(fields.get(name, NULL)) != b"null":
             return _facts(fields[name])
@@ -122,26 +94,13 @@ def _facts(raw: Raw) -> ErrorFacts:
     """The facts of an error object or text; what is of another shape stays unsaid, for it may quote the prompt."""
     try:
         if bytes(raw).startswith(b'"'):
-            return ErrorFacts(message=redact(_STRING.decode(raw)))
+            return ErrorFacts(message=safe(_STRING.decode(raw)))
         facts = _FACTS.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ErrorFacts()
-    facts.message = redact(facts.message) if facts.message else None
+    facts.message = safe(facts.message) if facts.message else None
     facts.type = facts.type or facts.status
     return facts
-
-
-def redact(text: str) -> str:
-    """`text` without what looks like a credential, bounded."""
-    return _CREDENTIAL.sub("[redacted]", text[: 2 * _MAX_MESSAGE])[:_MAX_MESSAGE]
-
-
-def _excerpt(body: bytes) -> str | None:
-    """A short plain text as one line; nothing of a page or of binary data."""
-    text = " ".join(body[: 2 * _MAX_MESSAGE].decode("utf-8", "replace").split())
-    if not text or text.startswith(("<", "{", "[")) or not text.isprintable():
-        return None
-    return redact(text)[:_MAX_EXCERPT]
 
 
 def _status(facts: ErrorFacts) -> int:
@@ -149,21 +108,4 @@ def _status(facts: ErrorFacts) -> int:
         if str(number).isdigit() and _FIRST_ERROR <= int(number or 0) <= _LAST_ERROR:
             return int(number or 0)
     said = f"{facts.code} {facts.type}".lower()
-    return next((status for word, status in _WORDS if word in said), _FIRST_SERVER_ERROR)
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Milliseconds beat seconds; a date counts from the answer's own `date`."""
-    try:
-        if "retry-after-ms" in headers:
-            return max(float(headers["retry-after-ms"]) / 1_000, 0.0)
-        return max(float(headers["retry-after"]), 0.0) if "retry-after" in headers else None
-    except ValueError:
-        return _seconds_between(headers.get("date", ""), headers.get("retry-after", ""))
-
-
-def _seconds_between(start: str, end: str) -> float | None:
-    try:
-        return max((parsedate_to_datetime(end) - parsedate_to_datetime(start)).total_seconds(), 0.0)
-    except (ValueError, TypeError):
-        return None
+    return next((status for word, status in _WORDS if word in said), FIRST_SERVER_ERROR)

@@ -1,0 +1,71 @@
+"""What every provider's error answer tells in the same way: its kind by status, when to try again, a safe text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+from shared.errors import AuthFailed, Overloaded, ProviderError, RateLimited, Rejected, TimedOut, Unreachable
+from shared.redaction import redact
+
+FIRST_SERVER_ERROR = 500
+
+MAX_MESSAGE = 1_000
+"""Characters of an upstream message that are passed on; the longest recorded one has 300."""
+MAX_EXCERPT = 200
+"""Characters of a body that is not JSON, enough for the sentence a proxy answers with."""
+
+_KINDS: dict[int, type[ProviderError]] = {
+    401: AuthFailed,
+    403: AuthFailed,
+    408: TimedOut,
+    429: RateLimited,
+    503: Overloaded,
+    504: TimedOut,
+    529: Overloaded,
+}
+
+
+def kind_of(status: int) -> type[ProviderError]:
+    """Which of our errors an answer with this status is."""
+    return _KINDS.get(status, Unreachable if status >= FIRST_SERVER_ERROR else Rejected)
+
+
+def safe(message: str) -> str:
+    """`message` without what looks like a credential, bounded."""
+    return redact(message[: 2 * MAX_MESSAGE])[:MAX_MESSAGE]
+
+
+def excerpt(body: bytes) -> str | None:
+    """A short plain text as one line; nothing of a page, of JSON or of binary data."""
+    text = " ".join(body[: 2 * MAX_MESSAGE].decode("utf-8", "replace").split())
+    if not text or text.startswith(("<", "{", "[")) or not text.isprintable():
+        return None
+    return safe(text)[:MAX_EXCERPT]
+
+
+def should_retry(headers: Mapping[str, str]) -> bool | None:
+    """`x-should-retry`; None when it is absent."""
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", ""))
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """`retry-after-ms`, else `retry-after` (RFC 9110, section 10.2.3); a date counts from the answer's own `date`."""
+    try:
+        if "retry-after-ms" in headers:
+            seconds = float(headers["retry-after-ms"]) / 1_000
+        else:
+            seconds = float(headers["retry-after"])
+    except KeyError:
+        return None
+    except ValueError:
+        return _seconds_between(headers.get("date", ""), headers.get("retry-after", ""))
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def _seconds_between(start: str, end: str) -> float | None:
+    try:
+        return max((parsedate_to_datetime(end) - parsedate_to_datetime(start)).total_seconds(), 0.0)
+    except (ValueError, TypeError):
+        return None
