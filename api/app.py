@@ -8,40 +8,51 @@ from contextlib import asynccontextmanager
 import uvicorn
 from litestar import Litestar
 from litestar.config.cors import CORSConfig
-from litestar.datastructures import State
-from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
 from api.errors import on_defect, on_gateway_error, on_http_error
-from api.routes import anthropic, health, openai
+from api.routes import anthropic, health, jobs, openai
 from api.submit import Gateway
 from api.wait import Hub
+from shared.bodies import Bodies
 from shared.errors import GatewayError
 from shared.file_limit import raise_file_limit
+from shared.job_index import JobIndex
 from shared.queue import Queue
 from shared.settings import ClientSettings, Settings
+from shared.stores.blobs import open_blobs
 from shared.stores.redis import RedisStore
 
 
 def build_app(settings: Settings) -> Litestar:
-    """The ASGI application. Opens its connections in the lifespan, to Redis only."""
+    """The ASGI application; it connects to Redis and the object store only.
+
+    Raises:
+        SettingsError: the object store's place is not set.
+    """
+    store = RedisStore(settings.redis.url)
+    queue = Queue(store)
+    hub = Hub(queue, settings.redis.url)
+    bodies = Bodies(open_blobs(settings.object_store), settings.object_store.inline_bytes)
+    gateway = Gateway(settings, queue, hub, bodies)
 
     @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        store = RedisStore(settings.redis.url)
-        hub = Hub(Queue(store), settings.redis.url)
-        app.state.gateway = Gateway(settings, Queue(store), hub)
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        await bodies.open()
         await hub.open()
         try:
             yield
         finally:
             await hub.close()
+            await bodies.close()
             await store.close()
 
     return Litestar(
-        [*anthropic.ROUTES, *openai.ROUTES, *health.ROUTES],
+        [
+            *(handler for surface in (anthropic, openai, health) for handler in surface.routes(gateway)),
+            *jobs.routes(gateway, JobIndex(store)),
+        ],
         cors_config=_cors(settings.client),
-        dependencies={"gateway": Provide(_gateway, sync_to_thread=False)},
         exception_handlers={
             GatewayError: on_gateway_error,
             HTTPException: on_http_error,
@@ -66,10 +77,6 @@ def _cors(client: ClientSettings) -> CORSConfig:
     )
 
 
-def _gateway(state: State) -> Gateway:
-    return state.gateway  # type: ignore[no-any-return]
-
-
 def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; open requests get `timeout_graceful_shutdown` seconds to end."""
     raise_file_limit()
@@ -82,6 +89,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # nothing here trusts who a proxy says is asking
         timeout_graceful_shutdown=25,
         timeout_keep_alive=75,
     )

@@ -8,14 +8,14 @@ from typing import Any
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from api.answers import REQUEST_ID_HEADER
 from shared.dialects import DIALECTS
 from shared.dialects.base import Dialect
 from shared.errors import GatewayError, InvalidRequest, NotFound
 from shared.ids import request_id
+from shared.logs import where
 
 log = logging.getLogger("hermod.api")
-
-REQUEST_ID_HEADER = {"anthropic": "request-id", "openai_chat": "x-request-id"}
 
 
 def dialect_of(path: str) -> Dialect:
@@ -52,10 +52,5 @@ def on_http_error(request: Request[Any, Any, Any], error: Exception) -> Response
 
 def on_defect(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar exception handler for everything else: a defect of ours. Its text may quote the request."""
-    log.error("defect: %s", type(error).__name__, exc_info=_without_text(error))
+    log.error("defect: %s", where(error))
     return error_response(request, GatewayError("The gateway failed to handle this request; it has been logged."))
-
-
-def _without_text(error: Exception) -> tuple[type[Exception], Exception, Any]:
-    """The traceback with the exception's text left out."""
-    return (type(error), type(error)("(text left out)"), error.__traceback__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shared.config_file import Loaded
-from shared.settings import ObjectStoreSettings, ProviderSettings, mask_url
+from shared.settings import ObjectStoreSettings, ProviderSettings, VirtualKey, mask_url
 
 
 def config_report(loaded: Loaded, path: str | None) -> list[str]:
@@ -22,6 +22,8 @@ def config_report(loaded: Loaded, path: str | None) -> list[str]:
         f"  virtual key {'required' if client.enforce_auth_on_inference else 'optional'}",
         f"  headers allowed: {_listed(filters.allowlist)}; denied: {_listed(filters.denylist)}",
         f"  origins: {_listed(client.allowed_origins)}",
+        f"  jobs of a caller: {_caps(client.max_jobs_per_key, client.max_running_jobs_per_key)}",
+        *(line for key in settings.virtual_keys for line in _virtual_key(key)),
         f"redis: {mask_url(settings.redis.url)}",
         f"object store: {_object_store(settings.object_store)}",
         f"worker: {worker.slots} slots, lease {worker.lease_s:g} s renewed every {worker.renew_s:g} s",
@@ -45,6 +47,16 @@ def _provider(provider: ProviderSettings) -> Iterator[str]:
         yield f"    key {key.name}: value {value}, models {_listed(key.models)}, weight {key.weight:g}"
     for name in network.extra_headers:
         yield f"    header {name}: ***"
+
+
+def _virtual_key(key: VirtualKey) -> Iterator[str]:
+    state = "" if key.active else ", not active"
+    caps = _caps(key.max_jobs, key.max_running_jobs)
+    yield f"  virtual key {key.name}: value ***{state}, weight {key.weight:g}, {caps}"
+
+
+def _caps(jobs: int, running: int) -> str:
+    return f"at most {jobs} unfinished, {running or 'any number'} running"
 
 
 def _object_store(store: ObjectStoreSettings) -> str:

@@ -13,6 +13,7 @@ from shared.config_environment import KEY_VARIABLES
 from shared.config_section import REFERENCE
 
 _OF_WORKERS = frozenset({"base_url", "extra_headers"})
+_LEFT_OUT = bifrost_settings.TOP | {"governance"}
 _SHARED_OF_PROVIDER = frozenset({"custom_provider_config", "network_config"})
 
 
@@ -56,10 +57,15 @@ def lock(path: Path) -> int:
 
 
 def api_document(document: dict[str, Any]) -> dict[str, Any]:
-    """The document as the API process may see it: which providers there are, but no key and no way to reach them."""
-    kept = {name: value for name, value in document.items() if name not in bifrost_settings.TOP}
+    """The document as the API process may see it: which providers there are, but no key and no way to reach them.
+
+    Virtual keys stay, and of `governance` only they: they are the clients' credentials, which the API process checks.
+    """
+    kept = {name: value for name, value in document.items() if name not in _LEFT_OUT}
     if "providers" in document:
         kept["providers"] = {name: _without_access(provider) for name, provider in document["providers"].items()}
+    if "virtual_keys" in (document.get("governance") or {}):
+        kept["governance"] = {"virtual_keys": document["governance"]["virtual_keys"]}
     return kept
 
 

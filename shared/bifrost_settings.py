@@ -17,7 +17,6 @@ TOP = frozenset(
         "encryption_key",
         "env_label",
         "framework",
-        "governance",
         "guardrails_config",
         "load_balancer_config",
         "logs_store",
@@ -31,6 +30,40 @@ TOP = frozenset(
         "version",
         "webhooks",
         "websocket",
+    }
+)
+# `governance`
+GOVERNANCE = frozenset(
+    {
+        "auth_config",
+        "budgets",
+        "customers",
+        "model_configs",
+        "pricing_overrides",
+        "providers",
+        "rate_limits",
+        "routing_rules",
+        "teams",
+    }
+)
+# an entry of `virtual_keys`
+VIRTUAL_KEY = frozenset(
+    {
+        "allow_all_providers",
+        "budget_id",
+        "budgets",
+        "calendar_aligned",
+        "config_hash",
+        "customer_id",
+        "delete_after_expire",
+        "description",
+        "expires_at",
+        "id",
+        "mcp_configs",
+        "provider_configs",
+        "rate_limit",
+        "rate_limit_id",
+        "team_id",
     }
 )
 # `client`

@@ -24,6 +24,7 @@ from shared.settings import (
     RedisSettings,
     Settings,
     SettingsError,
+    VirtualKey,
     WorkerSettings,
 )
 
@@ -60,8 +61,10 @@ def load(path: str | None, environ: Mapping[str, str], *, secrets: bool) -> Load
     top = Section(read_document(path, environ), "", environ)
     top.ignore("$schema")
     warnings: list[str] = []
+    client = _client(top.section("client"), warnings)
     settings = Settings(
-        client=_client(top.section("client"), warnings),
+        client=client,
+        virtual_keys=_virtual_keys(top.section("governance"), client, warnings),
         providers=_providers(top.section("providers"), warnings, secrets=secrets),
         redis=_redis(top.section("redis"), environ, warnings),
         object_store=_object_store(top.section("object_store"), warnings),
@@ -108,6 +111,8 @@ def _client(client: Section, warnings: list[str]) -> ClientSettings:
         ),
         enforce_auth_on_inference=client.flag("enforce_auth_on_inference", default=False),
         allowed_origins=client.texts("allowed_origins"),
+        max_jobs_per_key=client.integer("max_jobs_per_key", default.max_jobs_per_key, least=1),
+        max_running_jobs_per_key=client.integer("max_running_jobs_per_key", default.max_running_jobs_per_key),
     )
     if settings.async_job_result_ttl > settings.async_job_result_ttl_max:
         raise client.fail(
@@ -115,6 +120,30 @@ def _client(client: Section, warnings: list[str]) -> ClientSettings:
         )
     warnings += [*filters.finish(_NOTHING), *client.finish(bifrost_settings.CLIENT)]
     return settings
+
+
+def _virtual_keys(governance: Section, client: ClientSettings, warnings: list[str]) -> tuple[VirtualKey, ...]:
+    keys: list[VirtualKey] = []
+    for index, section in enumerate(governance.sections("virtual_keys"), start=1):
+        key = VirtualKey(
+            name=section.text("name") or f"virtual-key-{index}",
+            value=section.text("value", secret=True) or "",
+            active=section.flag("is_active", default=True),
+            weight=section.number("weight", 1.0),
+            max_jobs=section.integer("max_jobs", client.max_jobs_per_key, least=1),
+            max_running_jobs=section.integer("max_running_jobs", client.max_running_jobs_per_key),
+        )
+        if not key.value:
+            raise section.fail("value", "missing; give the key or a reference, as in env.TEAM_KEY")
+        for other in keys:
+            if other.name == key.name:
+                raise section.fail("name", f'"{key.name}" is the name of an earlier key')
+            if other.value == key.value:
+                raise section.fail("value", f'the same as that of "{other.name}"')
+        keys.append(key)
+        warnings += section.finish(bifrost_settings.VIRTUAL_KEY)
+    warnings += governance.finish(bifrost_settings.GOVERNANCE)
+    return tuple(keys)
 
 
 def _providers(providers: Section, warnings: list[str], *, secrets: bool) -> dict[str, ProviderSettings]:
@@ -217,6 +246,7 @@ def _object_store(store: Section, warnings: list[str]) -> ObjectStoreSettings:
         secret_key=store.text("secret_key", secret=True),
         region=store.text("region"),
         secure=store.flag("secure", default=True),
+        inline_bytes=store.integer("inline_bytes", ObjectStoreSettings().inline_bytes),
     )
     if settings.path and settings.endpoint:
         raise store.fail("path", "give either a folder (path) or an S3 server (endpoint)")

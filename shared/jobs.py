@@ -71,6 +71,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         ttl_s: seconds the outcome is kept, counted from completion.
         deadline_ms: Unix milliseconds after which nobody wants the answer: a queued job then expires.
         created_ms: Unix milliseconds.
+        body_blob: the body is a blob, see `shared/bodies.py`; else it lies in the record.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     fallbacks: tuple[str, ...] = ()
     stream: bool = False
     headers: dict[str, str] = msgspec.field(default_factory=dict)
+    body_blob: bool = False
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,12 +117,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         headers: response headers the gateway adds (who served it, what was dropped).
         body: bytes in the client's dialect; empty for a stream, whose bytes lie in its event stream.
         usage: None when the provider reported none.
+        blob: key of the blob that holds the body, see `shared/bodies.py`; empty when it is in `body`.
     """
 
     status: int
     body: bytes = b""
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     usage: Usage | None = None
+    blob: str = ""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

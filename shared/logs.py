@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+import traceback
 from typing import Any, Literal
 
 import msgspec
@@ -28,6 +29,11 @@ def configure(log_format: LogFormat) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for library in ("httpx", "httpcore"):  # at INFO they print every URL they call
         logging.getLogger(library).setLevel(logging.WARNING)
+
+
+def where(error: BaseException) -> str:
+    """Kind and traceback of a defect without its text, which may quote a request or an answer."""
+    return "".join([type(error).__name__, "\n", *traceback.format_tb(error.__traceback__)]).rstrip()
 
 
 class TextFormatter(logging.Formatter):

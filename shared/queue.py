@@ -3,7 +3,8 @@
 Keys (one Redis, not Redis Cluster: arq's key names carry no hash tag), besides those of `shared/lanes.py`:
 
     hermod:job:<id>     hash: spec body state attempts outcome waiters detached lane owner weight cap deadline
-                        crashes cancel ended_by
+                        crashes cancel ended_by; Unix ms of the first claim and of the end: started ended
+    hermod:owned:<owner>  sorted set of the owner's detached jobs, for listing them; score = Unix ms of creation
     hermod:events:<id>  stream: the SSE pieces of a streamed answer, ids 1-0, 2-0, …
     hermod:wake         list of at most one token: work is due, or due earlier than the waiting workers know
     hermod:workers      sorted set of worker processes; score = Unix ms until which each counts as alive
@@ -37,6 +38,11 @@ IDEMPOTENCY_S = 86_400
 FULL_RETRY_S = 2.0
 """`retry-after` when an owner's queue is full: short enough for an SDK to wait, long enough to spare the gateway."""
 
+LISTED = 10_000
+"""Newest jobs of an owner that its listing reaches, give or take the few that await the next trim."""
+LISTED_S = 30 * 86_400
+"""How long the listing of an owner who has submitted nothing since is kept: beyond any outcome's usual time."""
+
 _packer = msgspec.msgpack.Encoder()
 pack = _packer.encode
 _unpack_job = msgspec.msgpack.Decoder(Job).decode
@@ -46,6 +52,9 @@ unpack_notice = msgspec.msgpack.Decoder(Notice).decode
 
 # A retry of a request that already became a job joins that job, unless it was cancelled: the client that
 # gave up and cancelled is the very one that asks again.
+#
+# A listing is trimmed, and given its time to live anew, by an owner's only job in hand and by every 16th of a busy one
+# (ids are random): on a busy gateway it costs a submit little more than the one ZADD.
 _SUBMIT = Script(
     LUA
     + """
@@ -68,7 +77,7 @@ local function named_before(idem, what, waiter)
 end
 
 local function one(id, spec, body, arq_job, waiter, what, look, name, detached,
-                   lane, owner, weight, cap, most, deadline)
+                   lane, owner, weight, cap, most, deadline, created)
   local record, same, idem = 'hermod:job:' .. id, 'hermod:same:' .. what, 'hermod:idem:' .. name
   if redis.call('EXISTS', record) == 1 then return {'new', id} end
   local earlier
@@ -91,10 +100,21 @@ local function one(id, spec, body, arq_job, waiter, what, look, name, detached,
              'cap', cap, 'deadline', deadline)
   redis.call('SET', 'arq:job:' .. id, arq_job)
   redis.call('ZADD', 'arq:queue', 1, id)
+  if detached == '1' then
+    local owned = 'hermod:owned:' .. owner
+    redis.call('ZADD', owned, created, id)
+    if unfinished == 1 or string.sub(id, 1, 1) == '0' then
+      redis.call('ZREMRANGEBYRANK', owned, 0, -LISTED_MOST - 1)
+      redis.call('EXPIRE', owned, LISTED_S)
+    end
+  end
   line_up(id, lane, owner)
   return {'new', id}
 end
-""".replace("IDEMPOTENCY_S", str(IDEMPOTENCY_S)).replace("SAME_REQUEST_S", str(SAME_REQUEST_S))
+""".replace("IDEMPOTENCY_S", str(IDEMPOTENCY_S))
+    .replace("SAME_REQUEST_S", str(SAME_REQUEST_S))
+    .replace("LISTED_MOST", str(LISTED))
+    .replace("LISTED_S", str(LISTED_S))
 )
 
 # The id of a cancelled job stays in its line: removing it from the middle would cost a walk; a claim skips it.
@@ -113,7 +133,7 @@ local function one(id, outcome, done, ttl, leaving)
   end
   if state == 'queued' then
     forget(id, owner)
-    redis.call('HSET', record, 'state', 'cancelled', 'outcome', outcome)
+    redis.call('HSET', record, 'state', 'cancelled', 'outcome', outcome, 'ended', clock_ms())
     redis.call('HDEL', record, 'body')
     redis.call('EXPIRE', record, ttl)
     redis.call('EXPIRE', 'hermod:events:' .. id, ttl)
@@ -125,7 +145,8 @@ local function one(id, outcome, done, ttl, leaving)
   end
   return state
 end
-"""
+""",
+    even_when_full=True,
 )
 
 _LOOK = Script(
@@ -139,7 +160,8 @@ local function one(id, waiter)
   end
   return fields
 end
-"""
+""",
+    even_when_full=True,
 )
 
 
@@ -165,6 +187,16 @@ class Submission(NamedTuple):
 
     job_id: str
     new: bool
+
+
+def no_such_job() -> NotFound:
+    """One message, whether a job is unknown, expired or another's: ids of others cannot be tried out."""
+    return NotFound("No such job: unknown, expired, or not yours.", code="job_not_found")
+
+
+def arq_record(job_id: str, created_ms: int) -> bytes:
+    """What arq keeps about a job: call `run_job` with its id."""
+    return pack({"t": None, "f": "run_job", "a": [job_id], "k": {}, "et": created_ms})
 
 
 def cancelled_outcome() -> Outcome:
@@ -193,6 +225,7 @@ class Queue:
 
         `waiter` is the channel told about the outcome, empty for none. A `detached` job goes on when nobody waits.
         `look_for_same` joins a job with the same owner, dialect, operation and body of the last ten minutes.
+        `body` is the real one even when it has been saved as a blob: requests are told apart by it.
 
         Raises:
             Conflict: the idempotency key was used with another body within 24 hours.
@@ -204,8 +237,8 @@ class Queue:
             _SUBMIT,
             job.id,
             pack(job),
-            body,
-            pack({"t": None, "f": "run_job", "a": [job.id], "k": {}, "et": job.created_ms}),
+            b"" if job.body_blob else body,
+            arq_record(job.id, job.created_ms),
             waiter,
             what,
             int(look_for_same),
@@ -217,6 +250,7 @@ class Queue:
             share.max_running,
             share.max_unfinished,
             job.deadline_ms,
+            job.created_ms,
         )
         if verdict == b"conflict":
             raise Conflict(
@@ -251,7 +285,7 @@ class Queue:
         """
         spec, state, outcome, attempts, _ = await self._store.run(_LOOK, job_id, waiter)
         if spec is None:
-            raise NotFound("No such job: unknown, expired, or not yours.", code="job_not_found")
+            raise no_such_job()
         return Snapshot(
             job=_unpack_job(spec),
             state=State(state.decode()),
@@ -262,7 +296,7 @@ class Queue:
     async def events(self, job_id: str, after: int = 0) -> list[tuple[int, bytes]]:
         """Pieces of the job's event stream with a number above `after`, as (number, SSE bytes)."""
         entries = await self._store.call("XRANGE", EVENTS + job_id, f"({after}-0" if after else "-", "+")
-        return [(int(entry_id.split(b"-")[0]), fields[b"d"]) for entry_id, fields in entries]
+        return [(int(entry_id.split(b"-")[0]), fields[1]) for entry_id, fields in entries]
 
     async def ping(self) -> None:
         """Raise StoreError when Redis does not answer."""

@@ -98,6 +98,8 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         header_filter_config: inbound headers that travel to the provider.
         enforce_auth_on_inference: a virtual key is required; default false.
         allowed_origins: CORS origins besides localhost, `*` for any; default none.
+        max_jobs_per_key: unfinished jobs a caller may have, one more is a 429; default 100000. Ours.
+        max_running_jobs_per_key: jobs of a caller that run at once, over all workers; default 0, no limit. Ours.
     """
 
     async_job_result_ttl: int = 3600
@@ -106,6 +108,30 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     header_filter_config: HeaderFilter = HeaderFilter()
     enforce_auth_on_inference: bool = False
     allowed_origins: tuple[str, ...] = ()
+    max_jobs_per_key: int = 100_000
+    max_running_jobs_per_key: int = 0
+
+
+class VirtualKey(Masked, frozen=True, kw_only=True):
+    """A caller's credential and its share of the gateway: an entry of `governance.virtual_keys`.
+
+    Attributes:
+        name: unique; default `virtual-key-1`, `virtual-key-2`, …
+        value: the credential, a literal or `env.NAME`; any text.
+        active: key `is_active`: false refuses whoever sends it; default true.
+        weight: turns in line for one of a caller with weight 1; default 1. Ours.
+        max_jobs: unfinished jobs; default `client.max_jobs_per_key`. Ours.
+        max_running_jobs: jobs that run at once, 0 for no limit; default `client.max_running_jobs_per_key`. Ours.
+    """
+
+    hidden: ClassVar[frozenset[str]] = frozenset({"value"})
+
+    name: str
+    value: str
+    active: bool = True
+    weight: float = 1.0
+    max_jobs: int = 100_000
+    max_running_jobs: int = 0
 
 
 class ProviderKey(Masked, frozen=True, kw_only=True):
@@ -192,6 +218,7 @@ class ObjectStoreSettings(Masked, frozen=True, kw_only=True):
         secret_key: S3 secret key.
         region: default the server's own.
         secure: TLS; default true.
+        inline_bytes: larger bodies of requests and answers go to the object store instead of Redis; default 262144.
     """
 
     hidden: ClassVar[frozenset[str]] = frozenset({"access_key", "secret_key"})
@@ -203,6 +230,7 @@ class ObjectStoreSettings(Masked, frozen=True, kw_only=True):
     secret_key: str | None = None
     region: str | None = None
     secure: bool = True
+    inline_bytes: int = 262_144
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,6 +255,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         client: section `client`.
+        virtual_keys: `governance.virtual_keys`; with any, no other virtual key is accepted.
         providers: by name; without a section `providers`, those whose usual environment variables are set.
         redis: section `redis`.
         object_store: section `object_store`.
@@ -236,6 +265,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     client: ClientSettings = ClientSettings()
+    virtual_keys: tuple[VirtualKey, ...] = ()
     providers: dict[str, ProviderSettings] = {}
     redis: RedisSettings = RedisSettings()
     object_store: ObjectStoreSettings = ObjectStoreSettings()

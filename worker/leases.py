@@ -10,6 +10,7 @@ a worker that was frozen and woke up cannot overwrite anything.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from datetime import datetime
@@ -28,20 +29,38 @@ from shared.errors import StoreError
 from shared.ids import now_ms
 from shared.jobs import Attempt, Job, Notice, Outcome, State
 from shared.lanes import LUA, QUEUE, WAKE
+from shared.logs import where
 from shared.queue import CANCELS, EVENTS, WORKERS, cancelled_outcome, pack
 from shared.settings import WorkerSettings
 from shared.stores.redis import RedisStore, Script, connect, listen
+from worker.failpoints import reach
 
 log = logging.getLogger("hermod.worker")
 
 IDLE_S = 1.0
 """Longest wait for a wake-up: bounds what a token costs that was popped by a worker that then died."""
+AGAIN_S = 0.2
+"""Pause between tries while Redis is away: all workers are back long before a lease could run out."""
 PERSIST_S = 60.0
 """How long a finished call's outcome is kept in memory while Redis is away."""
 REFUSED_TTL_S = 3600
 """How long the refusal of an unreadable job is kept; its own figure cannot be read."""
 MAX_CRASHES = 3
 """A job that took its worker down this often is not given to a fourth."""
+
+# Nobody was alive for an instant: Redis was away for a whole lease, or every worker was. What workers hold is theirs
+# for another lease then, rather than run a second time by whoever comes back first.
+_SPARE = """
+local function spare(now, lease, worker)
+  if redis.call('ZCOUNT', 'hermod:workers', now, '+inf') > 0 then return end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'hermod:later', '-inf', now)) do
+    if redis.call('HGET', 'hermod:job:' .. id, 'state') == 'running' then
+      redis.call('ZADD', 'hermod:later', now + lease, id)
+    end
+  end
+  redis.call('ZADD', 'hermod:workers', now + lease, worker)
+end
+"""
 
 # The fence is new for every claim, not only for every worker: a worker may lose a job and claim it again, and what
 # its first run still has in hand must not pass for the second's.
@@ -50,6 +69,7 @@ MAX_CRASHES = 3
 # lane first and two more the async lane: the reserved share.
 _CLAIM = Script(
     LUA
+    + _SPARE
     + """
 local FIRST_BATCH, FIRST_ASYNC = {'batch', 'async', 'interactive'}, {'async', 'interactive', 'batch'}
 local function order(turn)
@@ -59,7 +79,8 @@ local function order(turn)
 end
 
 -- Leases that ran out (their worker died or froze) and deferred jobs whose time has come stand first in their line.
-local function line_up_again(now)
+local function line_up_again(now, lease, worker)
+  if redis.call('ZCOUNT', 'hermod:later', '-inf', now) > 0 then spare(now, lease, worker) end
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'hermod:later', '-inf', now, 'LIMIT', 0, 200)) do
     redis.call('ZREM', 'hermod:later', id)
     local record = 'hermod:job:' .. id
@@ -102,7 +123,9 @@ local function visit(lane, room)
   local due = 'hermod:due:' .. lane .. ':' .. owner
   local first = redis.call('LINDEX', due, 0)
   if not first then leave_ring(lane, owner, start) return {} end
-  local weight, cap = unpack(redis.call('HMGET', 'hermod:job:' .. first, 'weight', 'cap'))
+  local state, weight, cap = unpack(redis.call('HMGET', 'hermod:job:' .. first, 'state', 'weight', 'cap'))
+  -- A cancelled job's place: it costs no turn, and its record, which alone knows the cap, may have expired.
+  if state ~= 'queued' then redis.call('LPOP', due) return {} end
   local most = math.min(16, math.ceil(room / redis.call('ZCARD', ring)))
   if cap and cap ~= '0' then
     most = math.min(most, tonumber(cap) - tonumber(redis.call('HGET', 'hermod:running', owner) or 0))
@@ -121,7 +144,8 @@ end
 
 local function take(id, fence, now, lease)
   local record = 'hermod:job:' .. id
-  local fields = redis.call('HMGET', record, 'state', 'owner', 'cap', 'spec', 'body', 'attempts', 'crashes', 'deadline')
+  local fields = redis.call('HMGET', record, 'state', 'owner', 'cap', 'spec', 'body', 'attempts', 'crashes', 'deadline',
+                            'started')
   local payload = redis.call('GET', 'arq:job:' .. id)
   if fields[1] ~= 'queued' then return nil end
   if not payload then
@@ -131,7 +155,7 @@ local function take(id, fence, now, lease)
   end
   redis.call('SET', 'arq:in-progress:' .. id, fence)
   redis.call('ZADD', 'hermod:later', now + lease, id)
-  redis.call('HSET', record, 'state', 'running')
+  redis.call('HSET', record, 'state', 'running', 'started', fields[9] or now)
   if fields[3] ~= '0' then redis.call('HINCRBY', 'hermod:running', fields[2], 1) end
   local late = fields[8] and tonumber(fields[8]) < now and '1' or '0'
   return {id, fence, payload, fields[4] or '', fields[5] or '', fields[6] or '', fields[7] or '0', late}
@@ -140,7 +164,7 @@ end
 local function one(count, lease, worker)
   local now = clock_ms()
   count, lease = tonumber(count), tonumber(lease)
-  line_up_again(now)
+  line_up_again(now, lease, worker)
   adopt(now)
   local turn = redis.call('INCR', 'hermod:turn')
   local fence = redis.call('INCRBY', 'hermod:fences', count)
@@ -164,7 +188,8 @@ local function one(count, lease, worker)
   if #claimed == count then wake() end
   return {claimed, next and math.max(0, next - now) or -1}
 end
-"""
+""",
+    even_when_full=True,
 )
 
 _RENEW = Script(
@@ -175,18 +200,22 @@ local function one(id, fence, lease)
   redis.call('ZADD', 'hermod:later', 'XX', t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(lease), id)
   return redis.call('HEXISTS', 'hermod:job:' .. id, 'cancel') == 1 and 'cancelled' or 'held'
 end
-"""
+""",
+    even_when_full=True,
 )
 
 _ALIVE = Script(
     LUA
+    + _SPARE
     + """
 local function one(worker, lease)
   local now = clock_ms()
+  spare(now, tonumber(lease), worker)
   redis.call('ZREMRANGEBYSCORE', 'hermod:workers', '-inf', now)
   return redis.call('ZADD', 'hermod:workers', now + tonumber(lease), worker)
 end
-"""
+""",
+    even_when_full=True,
 )
 
 # A reply that was lost after the commit makes us ask again: `ended_by` says that this very fence did it.
@@ -200,14 +229,16 @@ local function one(id, fence, state, outcome, attempts, ttl, done, arq_result)
   forget(id, owner)
   release(owner, cap)
   redis.call('HDEL', record, 'body', 'cancel')
-  redis.call('HSET', record, 'state', state, 'outcome', outcome, 'attempts', attempts, 'ended_by', fence)
+  redis.call('HSET', record, 'state', state, 'outcome', outcome, 'attempts', attempts, 'ended_by', fence,
+             'ended', clock_ms())
   redis.call('EXPIRE', record, ttl)
   redis.call('EXPIRE', 'hermod:events:' .. id, ttl)
   if arq_result ~= '' then redis.call('SET', 'arq:result:' .. id, arq_result, 'EX', ttl) end
   tell(waiters, done)
   return 1
 end
-"""
+""",
+    even_when_full=True,
 )
 
 _DEFER = Script(
@@ -217,6 +248,7 @@ local function one(id, fence, delay, attempts)
   local record = 'hermod:job:' .. id
   local lane, owner, cap, ended_by = unpack(redis.call('HMGET', record, 'lane', 'owner', 'cap', 'ended_by'))
   if redis.call('GET', 'arq:in-progress:' .. id) ~= fence then return ended_by == fence and 1 or 0 end
+  if redis.call('HEXISTS', record, 'cancel') == 1 then return 'cancelled' end
   redis.call('DEL', 'arq:in-progress:' .. id)
   redis.call('HSET', record, 'state', 'queued', 'attempts', attempts, 'ended_by', fence)
   release(owner, cap)
@@ -229,7 +261,8 @@ local function one(id, fence, delay, attempts)
   end
   return 1
 end
-"""
+""",
+    even_when_full=True,
 )
 
 _APPEND = Script(
@@ -243,7 +276,8 @@ local function one(id, fence, seq, data, notice)
   tell(redis.call('HGET', 'hermod:job:' .. id, 'waiters'), notice)
   return 1
 end
-"""
+""",
+    even_when_full=True,
 )
 
 
@@ -314,8 +348,9 @@ class Lease:
         await self._persist(_FINISH, state, pack(outcome), pack(self.attempts), self._ttl_s, done, arq_result)
 
     async def defer(self, delay_s: float) -> None:
-        """Give the job back, due after `delay_s` seconds. Raises LeaseLost."""
-        await self._persist(_DEFER, int(delay_s * 1000), pack(self.attempts))
+        """Give the job back, due after `delay_s` seconds; end it when it was cancelled meanwhile. Raises LeaseLost."""
+        if await self._persist(_DEFER, int(delay_s * 1000), pack(self.attempts)) == b"cancelled":
+            await self.finish(State.CANCELLED, cancelled_outcome())
 
     async def append(self, seq: int, data: bytes) -> None:
         """Add piece `seq` (from 1) to the job's event stream and tell its followers. Raises LeaseLost."""
@@ -326,7 +361,7 @@ class Lease:
         last = await self._store.call("XREVRANGE", EVENTS + self.id, "+", "-", "COUNT", 1)
         return int(last[0][0].split(b"-")[0]) if last else 0
 
-    async def _persist(self, script: Script, *args: Any) -> None:
+    async def _persist(self, script: Script, *args: Any) -> Any:
         """Write, and go on trying while Redis is away: what a provider answered is paid for."""
         deadline = asyncio.get_running_loop().time() + PERSIST_S
         while True:
@@ -339,7 +374,7 @@ class Lease:
             else:
                 if not accepted:
                     raise LeaseLost(self.id)
-                return
+                return accepted
 
 
 class LeaseWorker(Worker):
@@ -391,14 +426,20 @@ class LeaseWorker(Worker):
     # --- claiming -------------------------------------------------------------------------------------
 
     async def _claim_for_ever(self) -> None:
-        waker = connect(self._store.url, timeout_s=None)
+        waker = connect(self._store.url)
         try:
-            while True:
+            # Not for ever: with a timeout the client sends through asyncio.wait_for, which before Python 3.12 may
+            # swallow the cancellation that is to end this.
+            while not self._stopping.is_set():
                 try:
                     await self._claim_once(waker)
                 except StoreError as error:
                     log.warning("%s", error)
-                    await asyncio.sleep(0.2)
+                    await asyncio.sleep(AGAIN_S)
+                except Exception:
+                    # A worker that holds its place and takes no job would be worse than any defect in this.
+                    log.exception("claiming failed")
+                    await asyncio.sleep(IDLE_S)
         finally:
             await waker.aclose()
 
@@ -408,11 +449,25 @@ class LeaseWorker(Worker):
             self._slot_freed.clear()
             await self._slot_freed.wait()
             return
-        claimed, wait_ms = await self._store.run(_CLAIM, free, self._lease_ms, self.id)
-        for fields in claimed:
-            self._start(fields)
+        # Shielded: a claim that is on its way when the worker is told to stop takes jobs all the same.
+        claiming = asyncio.ensure_future(self._claim(free))
+        try:
+            claimed, wait_ms = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            with contextlib.suppress(StoreError):
+                await claiming
+            raise
         if not claimed:
             await self._wait_for_work(waker, wait_ms)
+
+    async def _claim(self, free: int) -> tuple[int, int]:
+        """How many jobs were claimed and begun, and in how many ms the next one is due; -1 for none."""
+        claimed, wait_ms = await self._store.run(_CLAIM, free, self._lease_ms, self.id)
+        if claimed:
+            reach("claimed")
+        for fields in claimed:
+            self._start(fields)
+        return len(claimed), wait_ms
 
     async def _wait_for_work(self, waker: Redis, wait_ms: int) -> None:
         wait_s = IDLE_S if wait_ms < 0 else min(IDLE_S, max(wait_ms, 1) / 1000)
@@ -424,35 +479,40 @@ class LeaseWorker(Worker):
 
     def _start(self, fields: list[bytes]) -> None:
         lease = Lease(self._store, fields)
+        self._end_task(lease.id, Ending.LOST)  # its run under the lease before, which ran out while we were frozen
         self._held[lease.id] = lease
         task = asyncio.create_task(self._run(lease))
         self.tasks[lease.id] = task
-        task.add_done_callback(lambda _: self._ended(lease.id))
+        task.add_done_callback(lambda _: self._ended(lease))
 
-    def _ended(self, job_id: str) -> None:
-        del self.tasks[job_id]
-        del self._held[job_id]
+    def _ended(self, lease: Lease) -> None:
+        if self._held.get(lease.id) is lease:
+            del self.tasks[lease.id]
+            del self._held[lease.id]
         self._slot_freed.set()
 
     async def _run(self, lease: Lease) -> None:
         try:
             call = lease.read()
+            task = self.functions[call.f].coroutine
+        except (msgspec.MsgspecError, KeyError) as error:
+            # Not the text of the error, here and below: it may quote a prompt.
+            log.error("refused: not a job of ours (%s)", type(error).__name__, extra={"job_id": lease.id})  # noqa: TRY400
+            await self._refuse(lease)
+            return
+        try:
             if hasattr(lease, "job"):
-                await self.functions[call.f].coroutine({**self.ctx, "lease": lease}, *call.a, **call.k)
+                await task({**self.ctx, "lease": lease}, *call.a, **call.k)
             else:
                 await self._run_arq(lease, call)
         except asyncio.CancelledError:
             await self._ended_early(lease)
-        except (msgspec.MsgspecError, KeyError):
-            log.error("refused: not a job of ours", extra={"job_id": lease.id})  # noqa: TRY400 - may hold a prompt
-            await self._refuse(lease)
         except LeaseLost:
             log.info("lease lost; another worker has the job", extra={"job_id": lease.id})
         except StoreError as error:
             log.warning("%s", error, extra={"job_id": lease.id})
-        except Exception:
-            # The lease runs out and the job is tried again; MAX_CRASHES bounds how often.
-            log.exception("a job's task failed", extra={"job_id": lease.id})
+        except Exception as error:  # noqa: BLE001 - the lease runs out, the job is tried again, MAX_CRASHES bounds it
+            log.error("a job's task failed: %s", where(error), extra={"job_id": lease.id})  # noqa: TRY400
 
     async def _run_arq(self, lease: Lease, call: ArqRecord) -> None:
         """What another arq client enqueued, or a cron job: run as arq would, its result kept where arq looks."""
@@ -494,6 +554,7 @@ class LeaseWorker(Worker):
             if lease.ending is Ending.CANCELLED:
                 await lease.finish(State.CANCELLED, cancelled_outcome())
             elif lease.ending is Ending.LEAVING:
+                reach("handing-back")
                 await lease.defer(0)
         except (LeaseLost, StoreError) as error:
             log.warning("%s", error, extra={"job_id": lease.id})
@@ -502,16 +563,18 @@ class LeaseWorker(Worker):
 
     async def _keep_leases(self) -> None:
         while True:
-            await asyncio.gather(self._say_alive(), *map(self._renew, list(self._held.values())))
-            await asyncio.sleep(self._renew_s)
+            heard, *_ = await asyncio.gather(self._say_alive(), *map(self._renew, list(self._held.values())))
+            await asyncio.sleep(self._renew_s if heard else AGAIN_S)
 
-    async def _say_alive(self) -> None:
+    async def _say_alive(self) -> bool:
         try:
             await self._store.run(_ALIVE, self.id, self._lease_ms)
-        except StoreError as error:
-            log.warning("%s", error)
+        except StoreError:
+            return False  # claiming has said so
+        return True
 
     async def _renew(self, lease: Lease) -> None:
+        reach("renewing")
         try:
             verdict = await self._store.run(_RENEW, lease.id, lease.fence, self._lease_ms)
         except StoreError:

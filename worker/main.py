@@ -8,12 +8,15 @@ import signal
 
 import uvloop
 
+from shared.bodies import Bodies
 from shared.file_limit import raise_file_limit
 from shared.settings import Settings
+from shared.stores.blobs import open_blobs
 from shared.stores.redis import RedisStore
 from worker.executor import Executor
 from worker.leases import LeaseWorker
 from worker.routing import Router
+from worker.sweep import CRON_JOBS
 from worker.tasks import run_job
 from worker.transport import Transport
 
@@ -31,9 +34,11 @@ def run(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     store = RedisStore(settings.redis.url)
+    bodies = Bodies(open_blobs(settings.object_store), settings.object_store.inline_bytes)
+    await bodies.open()
     transport = Transport(max_bytes=MAX_ANSWER_BYTES)
-    worker = LeaseWorker(store, [run_job], settings.worker)
-    worker.ctx["executor"] = Executor(Router(settings), transport)
+    worker = LeaseWorker(store, [run_job], settings.worker, list(CRON_JOBS))
+    worker.ctx.update(executor=Executor(Router(settings), transport), bodies=bodies, store=store)
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, worker.stop)
@@ -42,4 +47,5 @@ async def _run(settings: Settings) -> None:
         await worker.serve()
     finally:
         await transport.close()
+        await bodies.close()
         await store.close()

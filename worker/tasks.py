@@ -5,40 +5,72 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from shared.bodies import Bodies
 from shared.dialects import DIALECTS
-from shared.errors import Expired, GatewayError
+from shared.errors import Expired, GatewayError, StoreError
 from shared.jobs import Job, Outcome, State
 from worker.executor import Executor, StreamBroke, TryLater
-from worker.leases import MAX_CRASHES, Lease
+from worker.failpoints import reach
+from worker.leases import MAX_CRASHES, Lease, LeaseLost
 
 log = logging.getLogger("hermod.worker")
+
+OBJECTS_AWAY_S = 2.0
+"""When a job is due again whose body could not be fetched: longer than a lost packet, shorter than a patience."""
 
 
 async def run_job(ctx: dict[str, Any], _job_id: str) -> None:
     """Run one attempt of the leased job in `ctx["lease"]`; end it, or give it back for another attempt."""
     lease: Lease = ctx["lease"]
-    executor: Executor = ctx["executor"]
+    bodies: Bodies = ctx["bodies"]
+    if await _advance(lease, ctx["executor"], bodies):
+        await bodies.discard_request(lease.job)
+
+
+async def _advance(lease: Lease, executor: Executor, bodies: Bodies) -> bool:
+    """Whether the job has ended. Raises LeaseLost."""
     if lease.crashes >= MAX_CRASHES:
         message = f"The request took down {lease.crashes} workers and is not tried again."
         await _end_broken(lease, GatewayError(message, code="poison", should_retry=False))
-        return
+        return True
     if lease.crashes and lease.job.stream and await lease.pieces():
         await _end_broken(lease, GatewayError("The answer broke off: the worker that relayed it died. Ask again."))
-        return
+        return True
     if lease.late:
         error = Expired("The job was not run in time: its deadline passed while it waited.", code="expired")
         await lease.finish(State.EXPIRED, failed(lease.job, error))
-        return
+        return True
     try:
+        await _fetch_body(lease, bodies)
         outcome = await executor.run(lease)
     except TryLater as later:
         await lease.defer(later.delay_s)
+        return False
     except StreamBroke as broke:
         await _end_broken(lease, broke.error)
     except GatewayError as error:
         await lease.finish(State.FAILED, failed(lease.job, error))
     else:
+        await _succeed(lease, outcome, bodies)
+    return True
+
+
+async def _fetch_body(lease: Lease, bodies: Bodies) -> None:
+    if lease.job.body_blob:
+        try:
+            lease.body = await bodies.request(lease.job)
+        except StoreError as error:
+            raise TryLater(OBJECTS_AWAY_S) from error
+
+
+async def _succeed(lease: Lease, outcome: Outcome, bodies: Bodies) -> None:
+    outcome = await bodies.save_outcome(lease.id, lease.fence.decode(), outcome)
+    reach("answered")
+    try:
         await lease.finish(State.SUCCEEDED, outcome)
+    except LeaseLost:
+        await bodies.discard_outcome(lease.id, outcome)
+        raise
 
 
 async def _end_broken(lease: Lease, error: GatewayError) -> None:

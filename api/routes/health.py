@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
 
 from api.submit import Gateway
 from shared.errors import StoreError
 
 
-@get("/health")
-async def health(gateway: Gateway) -> Response[dict[str, object]]:
-    """200 when the process and its Redis answer, else 503.
+def routes(gateway: Gateway) -> list[HTTPRouteHandler]:
+    """`/health` and `/ready`: whoever can reach Redis and the object store can accept jobs."""
 
-    No worker alive is told but is no failure of this process: jobs are accepted and wait.
-    """
-    try:
-        workers = await gateway.queue.workers()
-    except StoreError as error:
-        return Response({"status": "down", "redis": error.message}, status_code=503)
-    return Response({"status": "ok" if workers else "no workers", "redis": "ok", "workers": workers})
+    @get(["/health", "/ready"])
+    async def health() -> Response[dict[str, object]]:
+        """200 when the process, its Redis and its object store answer, else 503.
+
+        No worker alive is told but is no failure of this process: jobs are accepted and wait.
+        """
+        workers, objects = await asyncio.gather(
+            gateway.queue.workers(), gateway.bodies.blobs.ready(), return_exceptions=True
+        )
+        parts = {"redis": _said(workers), "object_store": _said(objects)}
+        if set(parts.values()) != {"ok"}:
+            return Response({"status": "down", **parts}, status_code=503)
+        return Response({"status": "ok" if workers else "no workers", **parts, "workers": workers})
+
+    return [health]
 
 
-@get("/ready")
-async def ready(gateway: Gateway) -> Response[dict[str, object]]:
-    """As `/health`: whoever can reach Redis can accept jobs."""
-    return await health.fn(gateway)  # type: ignore[no-any-return]
-
-
-ROUTES = [health, ready]
+def _said(answer: object) -> str:
+    if isinstance(answer, StoreError):
+        return answer.message
+    if isinstance(answer, BaseException):
+        raise answer
+    return "ok"

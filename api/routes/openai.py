@@ -5,43 +5,47 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Request, Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
 
 from api import model_lists
 from api.headers import refuse_async
 from api.submit import Gateway
 from shared.dialects.openai_chat import OPENAI_CHAT
 
+AnyRequest = Request[Any, Any, Any]
+
 BASES = ("/openai", "/openai/v1")
+
+
+def routes(gateway: Gateway) -> list[HTTPRouteHandler]:
+    """The surface's handlers."""
+
+    @post(_paths("/chat/completions"), status_code=200)
+    async def chat_completions(request: AnyRequest) -> ASGIApp:
+        """Create a chat completion: plain, streamed or as a job."""
+        return await gateway.answer(request, OPENAI_CHAT)
+
+    @get(_paths("/models"))
+    async def list_models(request: AnyRequest) -> Response[bytes]:
+        """Every configured provider's models."""
+        refuse_async(request.headers)
+        outcome = await gateway.ask(request, OPENAI_CHAT, "models")
+        return _json(model_lists.openai_list(outcome.body), outcome.headers)
+
+    @get(_paths("/models/{name:path}"))
+    async def retrieve_model(request: AnyRequest, name: str) -> Response[bytes]:
+        """One model; its id may hold a slash, raw or percent-encoded."""
+        refuse_async(request.headers)
+        outcome = await gateway.ask(request, OPENAI_CHAT, "models")
+        return _json(model_lists.one(outcome.body, "openai", name.lstrip("/")), outcome.headers)
+
+    return [chat_completions, list_models, retrieve_model]
 
 
 def _paths(path: str) -> list[str]:
     return [base + path for base in BASES]
 
 
-@post(_paths("/chat/completions"), status_code=200)
-async def chat_completions(request: Request[Any, Any, Any], gateway: Gateway) -> Response[Any]:
-    """Create a chat completion: plain, streamed or as a job."""
-    return await gateway.answer(request, OPENAI_CHAT)
-
-
-@get(_paths("/models"))
-async def list_models(request: Request[Any, Any, Any], gateway: Gateway) -> Response[bytes]:
-    """Every configured provider's models."""
-    refuse_async(request.headers)
-    outcome = await gateway.ask(request, OPENAI_CHAT, "models")
-    return _json(model_lists.openai_list(outcome.body), outcome.headers)
-
-
-@get(_paths("/models/{name:path}"))
-async def retrieve_model(request: Request[Any, Any, Any], gateway: Gateway, name: str) -> Response[bytes]:
-    """One model; its id may hold a slash, raw or percent-encoded."""
-    refuse_async(request.headers)
-    outcome = await gateway.ask(request, OPENAI_CHAT, "models")
-    return _json(model_lists.one(outcome.body, "openai", name.lstrip("/")), outcome.headers)
-
-
 def _json(body: bytes, headers: dict[str, str]) -> Response[bytes]:
     return Response(body, media_type="application/json", headers=headers)
-
-
-ROUTES = [chat_completions, list_models, retrieve_model]

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
+import socket
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
+import hiredis
 from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -24,6 +27,9 @@ from shared.errors import StoreError
 MAX_BATCH = 256
 """Calls in one batch; bounds how long the server serves nobody else (about 10 µs a call)."""
 
+REPLY_S = 10.0
+"""Longest wait for the replies of one batch."""
+
 _DOWN = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
@@ -31,6 +37,20 @@ _DOWN = (
     exceptions.OutOfMemoryError,
     OSError,
 )
+
+_DOWN_WORDS = re.compile(r"(?:^|-)(?:LOADING|BUSY|OOM|READONLY|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|MISCONF|TRYAGAIN)\b")
+"""Codes of a server that cannot serve now (loading, a long script, full, failing over, its disk full). The client has a
+class for some of them only; servers before 7 quote the code of an error inside a script, behind a dash."""
+
+_KEEPALIVE = {
+    getattr(socket, name): seconds
+    for name, seconds in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+}
+"""A server that vanished without a word (power, network) is noticed within 20 s even by who only listens."""
+
+_EVEN_WHEN_FULL = "redis.call('DEL', 'hermod:none')"
+"""A server at its `maxmemory` refuses a script's writes until the script has made one that takes no memory."""
 
 _EACH_CALL = """
 local arity, replies = tonumber(ARGV[1]), {}
@@ -45,11 +65,12 @@ class Script:
     """A Lua script that defines `one(...)`, run once for every call of a batch.
 
     Sent by its SHA-1, in full only when the server has forgotten it (restart, failover). Key names are built inside
-    the scripts: one Redis, not Redis Cluster.
+    the scripts: one Redis, not Redis Cluster. `even_when_full` is for what must go on when memory has run out:
+    everything but what lets more work in.
     """
 
-    def __init__(self, source: str) -> None:
-        self.source = source + _EACH_CALL
+    def __init__(self, source: str, *, even_when_full: bool = False) -> None:
+        self.source = source + (_EVEN_WHEN_FULL if even_when_full else "") + _EACH_CALL
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -66,21 +87,23 @@ def connect(url: str, *, timeout_s: float | None = 10) -> Redis:
 
     `timeout_s` bounds each reply; None for connections that block on purpose.
     """
+    keepalive: dict[str, Any] = {"socket_keepalive": True, "socket_keepalive_options": _KEEPALIVE}
     return Redis.from_url(  # type: ignore[no-any-return]
         url,
         socket_timeout=timeout_s,
         socket_connect_timeout=5,
         retry=Retry(NoBackoff(), 0),
         protocol=3 if timeout_s is None else 2,
+        **({} if url.startswith("unix:") else keepalive),
     )
 
 
 class RedisStore:
-    """Commands and scripts, one batch on its way at a time."""
+    """Commands and scripts over one connection, one batch on its way at a time. Replies are as Redis sent them."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._redis = connect(url)
+        self._connection = connect(url, timeout_s=None).connection_pool.make_connection()  # type: ignore[no-untyped-call]
         self._gathered: list[tuple[Script | None, tuple[Any, ...], asyncio.Future[Any]]] = []
         self._sender: asyncio.Task[None] | None = None
 
@@ -98,7 +121,7 @@ class RedisStore:
 
     async def close(self) -> None:
         """Close the connections; nothing may be in flight."""
-        await self._redis.aclose()
+        await self._connection.disconnect()
 
     def _gather(self, script: Script | None, words: tuple[Any, ...]) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -128,13 +151,20 @@ class RedisStore:
         return replies
 
     async def _send_once(self, commands: list[tuple[Any, ...]]) -> list[Any]:
-        pipe = self._redis.pipeline(transaction=False)
-        for command in commands:
-            pipe.execute_command(*command)
+        """Packed by hiredis: redis-py's own packing was half of what a submit or a finish cost."""
         try:
-            return list(await pipe.execute(raise_on_error=False))
-        except (exceptions.RedisError, OSError) as error:
+            async with asyncio.timeout(REPLY_S):
+                await self._connection.send_packed_command(map(hiredis.pack_command, commands), check_health=False)
+                return [await self._reply() for _ in commands]
+        except (exceptions.RedisError, OSError) as error:  # TimeoutError is an OSError
+            await self._connection.disconnect(nowait=True)
             return [error] * len(commands)
+
+    async def _reply(self) -> Any:
+        try:
+            return await self._connection.read_response()
+        except exceptions.ResponseError as error:
+            return error
 
 
 def _commands(batch: list[tuple[Script | None, tuple[Any, ...], asyncio.Future[Any]]]) -> list[_Command]:
@@ -161,7 +191,7 @@ def _in_full(command: _Command) -> tuple[Any, ...]:
 
 def _settle(command: _Command, reply: Any) -> None:
     if isinstance(reply, BaseException):
-        error = as_store_error(reply) if isinstance(reply, _DOWN) else reply
+        error = as_store_error(reply) if _is_down(reply) else reply
         replies = [error] * len(command.waiting)
     else:
         replies = [reply] if command.script is None else reply
@@ -172,6 +202,10 @@ def _settle(command: _Command, reply: Any) -> None:
             future.set_exception(one)
         else:
             future.set_result(one)
+
+
+def _is_down(error: BaseException) -> bool:
+    return isinstance(error, _DOWN) or _DOWN_WORDS.search(str(error)) is not None
 
 
 def as_store_error(cause: BaseException) -> StoreError:

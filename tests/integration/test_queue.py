@@ -16,7 +16,7 @@ from shared.errors import Conflict, NotFound, StoreError
 from shared.ids import job_id, now_ms
 from shared.jobs import Job, Outcome, State
 from shared.lanes import QUEUE
-from shared.queue import Queue, unpack_notice
+from shared.queue import LISTED, Queue, unpack_notice
 from shared.settings import WorkerSettings
 from shared.stores.redis import listen
 from tests.integration.conftest import until
@@ -218,6 +218,33 @@ async def test_cancelling_a_running_job_cancels_its_task(store):
             await stopped.wait()
         await until(lambda: is_final(queue, job))
     assert await state_of(queue, job) is State.CANCELLED
+
+
+async def test_a_cancel_that_comes_while_the_job_is_put_off_ends_it(store):
+    queue, job = Queue(store), a_job()
+
+    async def put_off(lease):
+        await store.call("HSET", "hermod:job:" + lease.id, "cancel", "1")
+        await lease.defer(60)
+
+    async with working(store, put_off):
+        await queue.submit(job, b"", waiter="")
+        await until(lambda: is_final(queue, job))
+    assert await state_of(queue, job) is State.CANCELLED
+    assert await store.call("ZCARD", "hermod:later") == 0
+
+
+async def test_an_owners_listing_is_bounded_and_holds_detached_jobs_only(store):
+    queue, owned = Queue(store), "hermod:owned:anonymous"
+    await queue.submit(a_job(), b"", waiter="")
+    assert await store.call("EXISTS", owned) == 0
+    older = [word for number in range(LISTED + 50) for word in (number, f"older-{number}")]
+    await store.call("ZADD", owned, *older)
+    newest = a_job(id="0" + job_id()[1:])
+    await queue.submit(newest, b"", waiter="", detached=True)
+    assert await store.call("ZCARD", owned) == LISTED
+    assert await store.call("ZREVRANGE", owned, 0, 0) == [newest.id.encode()]
+    assert await store.call("TTL", owned) > 0
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,16 @@ DOCUMENT = {
             "proxy_config": {"type": "http", "password": KEY},
         }
     },
+    "governance": {
+        "virtual_keys": [{"name": "team-a", "value": "env.VK_A", "weight": 2}],
+        "auth_config": {"admin_password": KEY},
+    },
     "redis": {"url": "env.MY_REDIS"},
 }
 ENVIRON = {
     "MY_OPENAI": KEY,
     "MY_HEADER": KEY,
+    "VK_A": KEY,
     "MY_REDIS": f"redis://:{KEY}@cache:6379/0",
     **dict.fromkeys(KEY_VARIABLES.values(), ""),
     "OLLAMA_HOST": "",
@@ -60,6 +65,7 @@ def test_config_check_says_what_is_configured_without_a_secret(config):
     assert "openai: https://***@proxy.example/v1" in result.output
     assert "key main: value ***, models gpt-4o-mini" in result.output
     assert "header x-gateway: ***" in result.output
+    assert "virtual key team-a: value ***, weight 2, at most 100000 unfinished, any number running" in result.output
     assert "redis: redis://***@cache:6379/0" in result.output
     assert "warning: encryption_key: " in result.output
     assert result.output.endswith("ok\n")
@@ -145,6 +151,7 @@ def test_the_api_process_sees_neither_keys_nor_ways_to_reach_a_provider():
     assert KEY not in json.dumps(document)
     assert document == {
         "client": {"async_job_result_ttl": 60},
+        "governance": {"virtual_keys": [{"name": "team-a", "value": "env.VK_A", "weight": 2}]},
         "providers": {"openai": {"network_config": {"max_retries": 4}}},
         "redis": {"url": "env.MY_REDIS"},
     }
@@ -155,6 +162,7 @@ def test_the_api_processs_environment_has_no_variable_of_a_provider_key():
     kept = api_environment(DOCUMENT, environ)
     assert {"MY_OPENAI", "MY_HEADER", "ANTHROPIC_API_KEY"}.isdisjoint(kept)
     assert kept["HOME"] == "/home/me"
+    assert kept["VK_A"] == ENVIRON["VK_A"]
     assert kept["MY_REDIS"] == ENVIRON["MY_REDIS"]
 
 

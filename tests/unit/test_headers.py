@@ -1,9 +1,10 @@
 import pytest
 
-from api.auth import ANONYMOUS, caller
+from api.auth import ANONYMOUS, Door
 from api.headers import forwarded, refuse_async, wishes
-from shared.errors import InvalidRequest, NotAuthenticated
-from shared.settings import ClientSettings, HeaderFilter
+from shared.errors import InvalidRequest, NotAuthenticated, NotPermitted
+from shared.queue import Share
+from shared.settings import ClientSettings, HeaderFilter, Settings, VirtualKey
 
 CLIENT = ClientSettings(async_job_result_ttl=3600, async_job_result_ttl_max=7200)
 
@@ -90,13 +91,44 @@ def test_only_what_is_allowed_travels_to_the_provider():
     ],
 )
 def test_a_virtual_key_is_one_owner_however_it_is_sent(headers):
-    owner = caller(headers, ClientSettings()).owner
-    assert owner == caller({"x-bf-vk": "sk-bf-1"}, ClientSettings()).owner
+    door = Door(Settings())
+    owner = door.caller(headers).owner
+    assert owner == door.caller({"x-bf-vk": "sk-bf-1"}).owner
     assert "sk-bf" not in owner
 
 
 def test_dummy_keys_are_anonymous_unless_keys_are_enforced():
     dummy = {"x-api-key": "dummy-key", "authorization": "Bearer dummy"}
-    assert caller(dummy, ClientSettings()).owner == ANONYMOUS
-    with pytest.raises(NotAuthenticated):
-        caller(dummy, ClientSettings(enforce_auth_on_inference=True))
+    assert Door(Settings()).caller(dummy).owner == ANONYMOUS
+    with pytest.raises(NotAuthenticated) as caught:
+        Door(Settings(client=ClientSettings(enforce_auth_on_inference=True))).caller(dummy)
+    assert caught.value.code == "virtual_key_required"
+
+
+KEYS = (
+    VirtualKey(name="a", value="team-a", weight=3, max_jobs=10, max_running_jobs=2),
+    VirtualKey(name="b", value="sk-bf-b", active=False),
+)
+CAPPED = ClientSettings(max_jobs_per_key=7, max_running_jobs_per_key=1)
+
+
+def test_a_listed_key_has_its_own_share_and_everybody_else_the_usual_one():
+    door = Door(Settings(client=CAPPED, virtual_keys=KEYS))
+    assert door.caller({"x-bf-vk": "team-a"}).share == Share(weight=3, max_running=2, max_unfinished=10)
+    assert door.caller({}).share == Share(weight=1, max_running=1, max_unfinished=7)
+    assert Door(Settings(client=CAPPED)).caller({"x-bf-vk": "any"}).share == door.caller({}).share
+
+
+@pytest.mark.parametrize(
+    ("headers", "error", "code"),
+    [
+        ({"authorization": "Bearer sk-bf-b"}, NotPermitted, "access_blocked"),
+        ({"x-bf-vk": "sk-bf-of-nobody"}, NotAuthenticated, "virtual_key_unknown"),
+    ],
+    ids=["not active", "unknown"],
+)
+def test_a_key_that_is_not_active_or_not_listed_is_refused(headers, error, code):
+    with pytest.raises(error) as caught:
+        Door(Settings(virtual_keys=KEYS)).caller(headers)
+    assert caught.value.code == code
+    assert "sk-bf-" not in caught.value.message

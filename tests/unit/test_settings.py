@@ -16,6 +16,7 @@ from shared.settings import (
     RedisSettings,
     Settings,
     SettingsError,
+    VirtualKey,
     WorkerSettings,
 )
 
@@ -122,6 +123,34 @@ def test_an_unheard_of_setting_in_a_section_of_bifrosts_is_a_warning(loaded):
     )
 
 
+GOVERNED = {
+    "client": {"max_jobs_per_key": 50, "max_running_jobs_per_key": 5},
+    "governance": {
+        "virtual_keys": [
+            {"id": "vk1", "name": "a", "value": "env.VK_A", "weight": 2.5, "max_jobs": 9, "max_running_jobs": 0},
+            {"value": "anything", "is_active": False, "provider_configs": [], "expires_at": "2027-01-01T00:00:00Z"},
+        ],
+        "teams": [],
+    },
+}
+
+
+def test_virtual_keys_are_read_with_their_shares_and_take_the_rest_from_the_client_section(loaded):
+    for secrets in (True, False):
+        read = loaded(GOVERNED, {"VK_A": "sk-bf-of-team-a"}, secrets=secrets)
+        assert read.settings.virtual_keys == (
+            VirtualKey(name="a", value="sk-bf-of-team-a", weight=2.5, max_jobs=9, max_running_jobs=0),
+            VirtualKey(name="virtual-key-2", value="anything", active=False, max_jobs=50, max_running_jobs=5),
+        )
+    assert "sk-bf-of-team-a" not in repr(read.settings)
+    assert [line.partition(":")[0] for line in read.warnings] == [
+        "governance.virtual_keys[0].id",
+        "governance.virtual_keys[1].provider_configs",
+        "governance.virtual_keys[1].expires_at",
+        "governance.teams",
+    ]
+
+
 def test_an_empty_file_gives_the_documented_defaults(loaded):
     assert loaded({}).settings == Settings()
     assert Settings().client == ClientSettings(async_job_result_ttl=3600, async_job_result_ttl_max=604_800)
@@ -182,6 +211,32 @@ WRONG = [
         {"object_store": {"endpoint": "s3", "access_key": "a"}},
         "object_store.secret_key",
         "missing; its partner is given",
+    ),
+    ({"client": {"max_jobs_per_key": 0}}, "client.max_jobs_per_key", "expected at least 1, got 0"),
+    (
+        {"governance": {"virtual_keys": [{"value": "a", "max_running_job": 1}]}},
+        "governance.virtual_keys[0].max_running_job",
+        "unknown setting; did you mean max_running_jobs?",
+    ),
+    (
+        {"governance": {"virtual_keys": [{"value": "a", "weight": 0}]}},
+        "governance.virtual_keys[0].weight",
+        "expected more than 0, got 0",
+    ),
+    (
+        {"governance": {"virtual_keys": [{"name": "a"}]}},
+        "governance.virtual_keys[0].value",
+        "missing; give the key or a reference, as in env.TEAM_KEY",
+    ),
+    (
+        {"governance": {"virtual_keys": [{"name": "a", "value": "same"}, {"name": "b", "value": "same"}]}},
+        "governance.virtual_keys[1].value",
+        'the same as that of "a"',
+    ),
+    (
+        {"governance": {"virtual_keys": [{"name": "a", "value": "1"}, {"name": "a", "value": "2"}]}},
+        "governance.virtual_keys[1].name",
+        '"a" is the name of an earlier key',
     ),
     ({"public_url": "gateway"}, "public_url", "expected a URL that begins with http:// or https://"),
     (

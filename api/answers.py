@@ -1,0 +1,64 @@
+"""Outcomes, placeholders and streams as HTTP responses, each exactly what the surface's vendor would send."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from litestar.response.base import ASGIResponse
+from litestar.response.streaming import ASGIStreamingResponse
+
+from shared.dialects.base import Dialect
+from shared.errors import Cancelled
+from shared.jobs import Job, Outcome, State
+
+REQUEST_ID_HEADER = {"anthropic": "request-id", "openai_chat": "x-request-id"}
+"""Where each vendor's SDKs look for the id of the request."""
+
+PENDING_RETRY_MS = 1000
+"""`retry-after-ms` of a placeholder that was waited for in vain."""
+
+
+def plain(dialect: Dialect, job: Job, outcome: Outcome) -> ASGIResponse:
+    """The outcome as a plain request's answer."""
+    return _json(dialect, job, outcome.status, _body(dialect, job, outcome), outcome.headers)
+
+
+def finished(dialect: Dialect, job: Job, outcome: Outcome) -> ASGIResponse:
+    """The outcome as a poll's answer: never one that the documented polling loops cannot leave."""
+    body = _body(dialect, job, outcome)
+    if outcome.status < 400:  # noqa: PLR2004 - HTTP's line between success and error
+        headers = {**outcome.headers, "x-bf-async-status": State.SUCCEEDED.value}
+        return _json(dialect, job, outcome.status, dialect.fill_empty(body), headers)
+    state = State.CANCELLED if outcome.status == Cancelled.status else State.FAILED
+    # The job failed, the poll did not: an SDK that polls again would get the same answer.
+    headers = {**outcome.headers, "x-bf-async-status": state.value, "x-should-retry": "false"}
+    return _json(dialect, job, outcome.status, body, headers)
+
+
+def pending(dialect: Dialect, job: Job, state: State, *, waited: bool) -> ASGIResponse:
+    """The placeholder of an accepted or unfinished job; `waited` for when the client wanted to."""
+    headers = {"x-bf-async-status": state.value}
+    if waited:
+        headers["retry-after-ms"] = str(PENDING_RETRY_MS)
+    return _json(dialect, job, 200, dialect.placeholder(job.id, job.model, job.created_ms // 1000), headers)
+
+
+def streamed(dialect: Dialect, job: Job, events: AsyncIterator[bytes]) -> ASGIResponse:
+    """The job's events as they come."""
+    headers = _headers(dialect, job, {"cache-control": "no-cache"})
+    return ASGIStreamingResponse(iterator=events, media_type="text/event-stream", headers=headers)
+
+
+def _body(dialect: Dialect, job: Job, outcome: Outcome) -> bytes:
+    """A cancelled job's outcome has no body: nobody was left to read it in its dialect."""
+    return outcome.body or dialect.render_error(Cancelled("The job was cancelled.", code="cancelled"), job.request_id)
+
+
+def _json(dialect: Dialect, job: Job, status: int, body: bytes, headers: dict[str, str]) -> ASGIResponse:
+    return ASGIResponse(
+        body=body, status_code=status, headers=_headers(dialect, job, headers), media_type="application/json"
+    )
+
+
+def _headers(dialect: Dialect, job: Job, more: dict[str, str]) -> dict[str, str]:
+    return {**more, REQUEST_ID_HEADER[dialect.name]: job.request_id, "x-bf-job-id": job.id}

@@ -1,0 +1,162 @@
+"""A gateway made of real processes whose workers can be struck down: API, workers, simulated provider, one Redis."""
+
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from deploy.probes import free_port
+from shared.queue import JOB
+from tests.contract.process import clean_environment, eventually
+from tests.contract.wire import ask
+
+STARTS_WITHIN_S = 60.0
+ENDS_WITHIN_S = 60.0
+IN_PROGRESS = "arq:in-progress:"
+PAGE = 10_000  # of the ledger
+_READY = re.compile(r"worker ([0-9a-f]{16}) ready")
+
+
+class Worker:
+    """A worker process; its id is in its first log line."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
+        self.log = log
+
+    @property
+    def id(self) -> str:
+        """Empty while it starts."""
+        ready = _READY.search(self.log.read_text(errors="replace"))
+        return ready[1] if ready else ""
+
+    def until_ready(self) -> "Worker":
+        eventually(lambda: self.id, STARTS_WITHIN_S, "the worker is not ready")
+        return self
+
+    def freeze(self) -> None:
+        """Returns when nothing of it runs any more."""
+        self.process.send_signal(signal.SIGSTOP)
+        self.until_frozen()
+
+    def until_frozen(self) -> None:
+        def look() -> bool:
+            found = os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            assert not found or found.si_code == os.CLD_STOPPED, "it has ended"
+            return found is not None
+
+        eventually(look, ENDS_WITHIN_S, "the worker is not frozen")
+
+    def wake(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(ENDS_WITHIN_S)
+
+
+class Fleet:
+    """`url` of the API, `simulator` of the provider."""
+
+    def __init__(self, folder: Path, redis_url: str, *, api_redis_url: str = "", slots: int = 4) -> None:
+        self._folder = folder
+        self._numbers = itertools.count(1)
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.url_of_redis = redis_url
+        self.client = redis.Redis.from_url(redis_url)
+        self.client.flushall()
+        api, simulator = free_port(), free_port()
+        self.url, self.simulator = f"http://127.0.0.1:{api}", f"http://127.0.0.1:{simulator}"
+        provider = {"keys": [{"value": "sk-simulated"}], "network_config": {"base_url": self.simulator}}
+        leases = {"slots": slots, "lease_s": 2, "renew_s": 0.5, "grace_s": 1}
+        self._configure("worker", redis_url, {"anthropic": provider}, worker=leases)
+        self._configure("api", api_redis_url or redis_url, {"anthropic": {}})
+        self._start("simulator", "simulate", "--port", str(simulator))
+        self._start("api", "api", "--config", str(folder / "api.json"), "--port", str(api))
+        for base, path in ((self.simulator, "/__health"), (self.url, "/health")):
+            eventually(lambda base=base, path=path: _answers(base, path), STARTS_WITHIN_S, f"{base} is not up")
+
+    def worker(self, failpoint: str = "") -> Worker:
+        """Start one; it may not be ready yet."""
+        config = str(self._folder / "worker.json")
+        return Worker(*self._start("worker", "worker", "--config", config, failpoint=failpoint))
+
+    def held(self, worker: Worker) -> dict[str, bytes]:
+        """The fences by job of one worker; exact once it is frozen or dead, for the PING follows all it has sent."""
+        self.client.ping()
+        keys = list(self.client.scan_iter(IN_PROGRESS + "*", count=1000))
+        fences = zip(keys, self.client.mget(keys) if keys else [], strict=True)
+        mine = f"{worker.id}:".encode()
+        return {
+            key.decode().removeprefix(IN_PROGRESS): fence for key, fence in fences if (fence or b"").startswith(mine)
+        }
+
+    def until_lost(self, fences: dict[str, bytes]) -> None:
+        """Wait until every one of these fences is no longer its job's."""
+
+        def lost() -> bool:
+            return all(self.client.get(IN_PROGRESS + job) != fence for job, fence in fences.items())
+
+        eventually(lost, ENDS_WITHIN_S, "the leases do not run out")
+
+    def ended_by(self, job: str, fence: bytes) -> bool:
+        """Whether the holder of this fence ended the job; handing it back is no end."""
+        state, last = self.client.hmget(JOB + job, "state", "ended_by")
+        return last == fence and state not in {b"queued", b"running"}
+
+    def records(self) -> dict[str, dict[bytes, bytes]]:
+        """All jobs, every field."""
+        keys = self.client.scan_iter(JOB + "*", count=1000)
+        return {key.decode().removeprefix(JOB): self.client.hgetall(key) for key in keys}
+
+    def calls(self) -> list[dict[str, Any]]:
+        """The provider's whole ledger, oldest first."""
+        entries: list[dict[str, Any]] = []
+        while page := ask(self.simulator, "GET", f"/__ledger?since={len(entries)}&limit={PAGE}").json["entries"]:
+            entries += page
+        return entries
+
+    def called(self) -> int:
+        return int(ask(self.simulator, "GET", "/__ledger/count").json["count"])
+
+    def close(self) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()  # also ends one that is frozen
+                process.wait()
+        self.client.close()
+
+    def _configure(self, name: str, redis_url: str, providers: dict[str, Any], **sections: Any) -> None:
+        objects = {"path": str(self._folder / "objects")}
+        document = {"redis": {"url": redis_url}, "providers": providers, "object_store": objects, **sections}
+        (self._folder / f"{name}.json").write_text(json.dumps(document))
+
+    def _start(self, name: str, *arguments: str, failpoint: str = "") -> tuple[subprocess.Popen[bytes], Path]:
+        log = self._folder / f"{name}-{next(self._numbers)}.log"
+        environment = clean_environment() | ({"HERMOD_FAILPOINT": failpoint} if failpoint else {})
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "deploy.cli", *arguments], env=environment, stdout=output, stderr=output
+            )
+        self._processes.append(process)
+        return process, log
+
+
+def percentile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")
+
+
+def _answers(url: str, path: str) -> bool:
+    try:
+        return ask(url, "GET", path, timeout_s=5).status < 500
+    except OSError:
+        return False

@@ -1,0 +1,260 @@
+"""The sweep: heals what records and queue disagree on, and deletes blobs that no record speaks of any more.
+
+Every step of a job is one atomic script, so nothing of this should ever be needed; it is for the rest: a failover that
+lost the last writes, a key that an operator deleted, a defect of ours. Each minute one worker walks a slice of the
+records and of arq's queue and goes on there the next minute (`hermod:sweep`: a hash of the two cursors). Lining a job
+up twice is harmless: a claim skips what is not queued.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+from arq.cron import cron
+
+from shared.bodies import Bodies
+from shared.errors import StoreError
+from shared.ids import now_ms
+from shared.jobs import State
+from shared.lanes import LUA, QUEUE
+from shared.queue import JOB, arq_record
+from shared.stores.redis import RedisStore, Script
+
+log = logging.getLogger("hermod.sweep")
+
+CURSORS = "hermod:sweep"
+SLICE_STEPS = 20
+STEP_KEYS = 1000
+"""A minute's slice is 20,000 keys, a thousand (about 0.3 ms of the server) at a time."""
+LINE_WALK = 1000
+"""Longest line in which a job is looked for; in a longer one it is believed to stand."""
+RECOUNT_MOST = 10_000
+"""Jobs above which the counters are not compared: it must be done in one step, about 1 µs a job."""
+BLOB_AGE_S = 3600.0
+"""Younger blobs may belong to a job that is just being submitted."""
+_BLOBS_AT_ONCE = 100
+
+_HEAL = Script(
+    LUA
+    + """
+local function remove(id)
+  if tonumber(redis.call('ZSCORE', 'arq:queue', id) or 0) ~= 1 then return nil end
+  redis.call('ZREM', 'arq:queue', id)
+  redis.call('ZREM', 'hermod:later', id)
+  redis.call('DEL', 'arq:job:' .. id, 'arq:in-progress:' .. id)
+  return 'removed'
+end
+
+-- The worker, should it live, is refused from now on. For a stream this counts as the worker's death: what it has
+-- told the client cannot be told again.
+local function take_away(id, record, lane, owner, cap)
+  redis.call('DEL', 'arq:in-progress:' .. id)
+  redis.call('HSET', record, 'state', 'queued')
+  redis.call('HINCRBY', record, 'crashes', 1)
+  release(owner, cap or '0')
+  line_up(id, lane, owner, true)
+end
+
+local function is_late(record, deadline)
+  return deadline and tonumber(deadline) < clock_ms() and redis.call('HSETNX', record, 'hurried', 1) == 1
+end
+
+local function stand(id, record, state, lane, owner, cap, deadline)
+  local due = 'hermod:due:' .. lane .. ':' .. owner
+  if not redis.call('ZSCORE', 'hermod:later', id) then
+    if state == 'running' then
+      take_away(id, record, lane, owner, cap)
+      return 'taken from a worker without a lease'
+    end
+    if redis.call('LLEN', due) <= LINE_WALK and not redis.call('LPOS', due, id) then
+      line_up(id, lane, owner, true)
+      return 'lined up'
+    end
+    if is_late(record, deadline) then
+      line_up(id, lane, owner, true)
+      return 'lined up to expire'
+    end
+  end
+  if redis.call('EXISTS', due) == 1 and redis.call('SISMEMBER', 'hermod:parked', owner) == 0
+     and not redis.call('ZSCORE', 'hermod:ring:' .. lane, owner) then
+    enter(lane, owner)
+    wake()
+    return 'owner let in'
+  end
+end
+
+local function one(id, arq_job)
+  local record = 'hermod:job:' .. id
+  local state, lane, owner, cap, deadline, spec =
+    unpack(redis.call('HMGET', record, 'state', 'lane', 'owner', 'cap', 'deadline', 'spec'))
+  if state ~= 'queued' and state ~= 'running' then return remove(id) end
+  if not lane or not owner then return nil end
+  local added = redis.call('ZADD', 'arq:queue', 'NX', 1, id) == 1
+  if spec and redis.call('SET', 'arq:job:' .. id, arq_job, 'NX') then added = true end
+  return stand(id, record, state, lane, owner, cap, deadline) or (added and 'put back into the queue')
+end
+""".replace("LINE_WALK", str(LINE_WALK)),
+    even_when_full=True,
+)
+
+_RECOUNT = Script(
+    LUA
+    + """
+local function count(ids, counts)
+  local counted = {}
+  for _, id in ipairs(ids) do
+    local state, owner, cap = unpack(redis.call('HMGET', 'hermod:job:' .. id, 'state', 'owner', 'cap'))
+    if owner and counts(state, cap) then counted[owner] = (counted[owner] or 0) + 1 end
+  end
+  return counted
+end
+
+local function correct(key, counted)
+  local wrong, kept = 0, redis.call('HGETALL', key)
+  for at = 1, #kept, 2 do
+    local owner, number = kept[at], tonumber(kept[at + 1])
+    if not counted[owner] then
+      redis.call('HDEL', key, owner)
+      if number ~= 0 then wrong = wrong + 1 end
+    elseif counted[owner] == number then
+      counted[owner] = nil
+    end
+  end
+  for owner, number in pairs(counted) do
+    redis.call('HSET', key, owner, number)
+    wrong = wrong + 1
+  end
+  return wrong
+end
+
+local function unpark(running)
+  local freed = 0
+  for _, owner in ipairs(redis.call('SMEMBERS', 'hermod:parked')) do
+    if not running[owner] then
+      redis.call('SREM', 'hermod:parked', owner)
+      for _, lane in ipairs(LANES) do
+        if redis.call('EXISTS', 'hermod:due:' .. lane .. ':' .. owner) == 1 then enter(lane, owner) end
+      end
+      wake()
+      freed = freed + 1
+    end
+  end
+  return freed
+end
+
+local function unfinished(state) return state == 'queued' or state == 'running' end
+local function capped(state, cap) return state == 'running' and cap and cap ~= '0' end
+
+local function one(most)
+  most = tonumber(most)
+  local wrong, freed = 0, 0
+  if redis.call('ZCARD', 'arq:queue') <= most then
+    local ours = redis.call('ZRANGEBYSCORE', 'arq:queue', 1, 1)
+    wrong = correct('hermod:unfinished', count(ours, unfinished))
+  end
+  if redis.call('ZCARD', 'hermod:later') <= most then
+    local leased = redis.call('ZRANGE', 'hermod:later', 0, -1)
+    wrong = wrong + correct('hermod:running', count(leased, capped))
+    freed = unpark(count(leased, capped))
+  end
+  return {wrong, freed}
+end
+""",
+    even_when_full=True,
+)
+
+
+async def sweep(ctx: dict[str, Any]) -> None:
+    """Heal one slice; says what was wrong, and nothing when nothing was."""
+    try:
+        healed = await heal(ctx["store"])
+    except StoreError as error:
+        log.warning("%s", error)
+    else:
+        if healed:
+            log.warning("healed: %s", ", ".join(f"{number} {what}" for what, number in healed.items()))
+
+
+async def sweep_blobs(ctx: dict[str, Any]) -> None:
+    """Delete the blobs of jobs that are gone."""
+    try:
+        deleted = await forget_blobs(ctx["store"], ctx["bodies"], time.time() - BLOB_AGE_S)
+    except StoreError as error:
+        log.warning("%s", error)
+    else:
+        if deleted:
+            log.info("%d blobs deleted whose jobs are gone", deleted)
+
+
+CRON_JOBS = (cron(sweep, name="sweep"), cron(sweep_blobs, name="sweep_blobs", minute=set(range(0, 60, 10))))
+"""arq runs each on one of all workers: every minute, and every ten, for listing a bucket has its price."""
+
+
+async def heal(store: RedisStore) -> Counter[str]:
+    """Heal one slice of the records and of arq's queue, then the counters: how often what was put right.
+
+    Raises:
+        StoreError: Redis is away; the next run goes on where this one stopped.
+    """
+    healed: Counter[str] = Counter()
+    for walk in (_records(store), _members(store)):
+        async for ids in walk:
+            now = now_ms()
+            verdicts = await asyncio.gather(*(store.run(_HEAL, each, arq_record(each.decode(), now)) for each in ids))
+            healed.update(verdict.decode() for verdict in verdicts if verdict)
+    wrong, freed = await store.run(_RECOUNT, RECOUNT_MOST)
+    healed.update({"counters corrected": wrong, "owners let in": freed})
+    return +healed
+
+
+async def forget_blobs(store: RedisStore, bodies: Bodies, before_s: float) -> int:
+    """Delete blobs last written before `before_s` (Unix seconds) that nobody will read: how many.
+
+    An outcome is kept as long as its record, a request until its job has ended. Raises StoreError.
+    """
+    gone: list[str] = []
+    batch: list[tuple[str, str, bool]] = []
+
+    async def look() -> None:
+        states = await asyncio.gather(*(store.call("HGET", JOB + job_id, "state") for _, job_id, _ in batch))
+        for (key, _, is_request), state in zip(batch, states, strict=True):
+            if state is None or (is_request and State(state.decode()).final):
+                gone.append(key)
+        batch.clear()
+
+    async for row in bodies.written_before(before_s):
+        batch.append(row)
+        if len(batch) == _BLOBS_AT_ONCE:
+            await look()
+    await look()
+    for key in gone:
+        await bodies.blobs.delete(key)
+    return len(gone)
+
+
+async def _records(store: RedisStore) -> AsyncIterator[list[bytes]]:
+    async for keys in _slice(store, "records", "SCAN", after=("MATCH", f"{JOB}*")):
+        yield [key.removeprefix(JOB.encode()) for key in keys]
+
+
+async def _members(store: RedisStore) -> AsyncIterator[list[bytes]]:
+    async for members_and_scores in _slice(store, "queue", "ZSCAN", QUEUE):
+        yield members_and_scores[::2]
+
+
+async def _slice(
+    store: RedisStore, name: str, *command: str, after: tuple[str, ...] = ()
+) -> AsyncIterator[list[bytes]]:
+    """The next steps of a walk whose cursor is kept under `name`; ends early where the walk does."""
+    cursor = await store.call("HGET", CURSORS, name) or b"0"
+    for _ in range(SLICE_STEPS):
+        cursor, found = await store.call(*command, cursor, *after, "COUNT", STEP_KEYS)
+        yield found
+        await store.call("HSET", CURSORS, name, cursor)
+        if cursor == b"0":
+            return
