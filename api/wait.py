@@ -11,12 +11,15 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Iterator
 
+from shared.errors import GatewayError, NotFound, StoreError
 from shared.jobs import Notice, Outcome
 from shared.queue import Queue, unpack_notice
 from shared.stores.redis import listen
 
 HEARTBEAT_S = 15.0
 """Longest silence on a stream; load balancers cut after 30 to 120 s."""
+AGAIN_S = 0.2
+"""Pause before Redis is asked again what was missed: the job goes on, and its client need not hear of an outage."""
 MAX_BEHIND = 256
 """Pieces kept in memory for a slow reader; beyond, they are read from Redis again."""
 
@@ -92,47 +95,85 @@ class Hub:
                 del self._waiters[job_id]
 
     async def outcome(self, waiter: Waiter, timeout_s: float | None = None) -> Outcome | None:
-        """Wait until the job is final; None after `timeout_s`. Raises NotFound when its record is gone."""
+        """Wait until the job is final; None after `timeout_s`. Raises StoreError when its record is gone."""
         loop = asyncio.get_running_loop()
         deadline = None if timeout_s is None else loop.time() + timeout_s
         while waiter.final is None:
-            if waiter.behind:
+            left_s = None if deadline is None else max(0.0, deadline - loop.time())
+            if waiter.behind and left_s != 0.0:
                 await self._catch_up(waiter)
-                continue
-            if await waiter.news(None if deadline is None else max(0.0, deadline - loop.time())) is None:
+            elif await waiter.news(left_s) is None:
                 return None
         return waiter.final.outcome
 
     async def follow(self, waiter: Waiter) -> AsyncIterator[bytes | Notice | None]:
-        """The job's event stream in order: pieces, None after HEARTBEAT_S of silence, last the final notice."""
-        seen = 0
+        """The job's event stream in order: pieces, None after HEARTBEAT_S of silence, last the final notice.
+
+        Raises StoreError when the job's record is gone, GatewayError when a part of its stream is.
+        """
+        loop = asyncio.get_running_loop()
+        seen, spoke = 0, loop.time()
         while True:
-            if waiter.behind or waiter.final:
-                await self._catch_up(waiter)
-                # What was appended before the end was announced is in the stream by now.
-                for number, data in await self._queue.events(waiter.job_id, seen):
-                    seen = number
-                    yield data
-                if waiter.final:
-                    yield waiter.final
-                    return
-            pieces = await waiter.news(HEARTBEAT_S)
-            if pieces is None:
+            left_s = spoke + HEARTBEAT_S - loop.time()
+            if left_s <= 0:
+                spoke = loop.time()
                 yield None
-            for piece in pieces or ():
-                if piece.seq == seen + 1:
-                    seen = piece.seq
-                    yield piece.data
-                elif piece.seq > seen:
+                continue
+            pieces, complete = await self._next(waiter, seen, left_s)
+            for number, data in pieces:
+                if number == seen + 1:
+                    seen, spoke = number, loop.time()
+                    yield data
+                elif number > seen:
                     waiter.behind = True
+            if complete and waiter.final:
+                yield waiter.final
+                return
+
+    async def _next(self, waiter: Waiter, seen: int, timeout_s: float) -> tuple[list[tuple[int, bytes]], bool]:
+        """Pieces after `seen`, possibly none, and whether they are the last: those told, or Redis' when some were not.
+
+        Whoever was behind stays so while Redis is away.
+        """
+        if not waiter.behind and not waiter.final:
+            return [(piece.seq, piece.data) for piece in await waiter.news(timeout_s) or ()], False
+        await self._catch_up(waiter)
+        if waiter.behind:
+            return [], False
+        # What was appended before the end was announced is in the stream by now; what comes after this look is not.
+        ended = waiter.final is not None
+        try:
+            pieces = await self._queue.events(waiter.job_id, seen)
+        except StoreError:
+            await self._away(waiter)
+            return [], False
+        if pieces and pieces[-1][0] != seen + len(pieces):
+            raise GatewayError("The job store has lost a part of this answer; ask again.", code="answer_lost")
+        return pieces, ended
 
     async def _catch_up(self, waiter: Waiter) -> None:
-        """The end may have been announced while nobody listened."""
+        """The end may have been announced while nobody listened. The waiter stays behind while Redis is away."""
         waiter.behind = False
-        if waiter.final is None:
+        if waiter.final is not None:
+            return
+        try:
             snapshot = await self._queue.look(waiter.job_id, self.channel)
-            if snapshot.state.final:
-                waiter.tell(Notice(waiter.job_id, 0, outcome=snapshot.outcome, state=snapshot.state))
+        except StoreError:
+            await self._away(waiter)
+            return
+        except NotFound as gone:
+            # A 404 would tell an SDK not to ask again, and this client never gave an id.
+            raise StoreError(
+                "The job store has lost this job in an outage, or its outcome has expired; ask again.",
+                code="job_lost",
+                retry_after_s=1,
+            ) from gone
+        if snapshot.state.final:
+            waiter.tell(Notice(waiter.job_id, 0, outcome=snapshot.outcome, state=snapshot.state))
+
+    async def _away(self, waiter: Waiter) -> None:
+        waiter.behind = True
+        await asyncio.sleep(AGAIN_S)
 
     async def _listen(self) -> None:
         async for message in listen(self._url, self.channel):

@@ -158,7 +158,8 @@ local function take(id, fence, now, lease)
   redis.call('HSET', record, 'state', 'running', 'started', fields[9] or now)
   if fields[3] ~= '0' then redis.call('HINCRBY', 'hermod:running', fields[2], 1) end
   local late = fields[8] and tonumber(fields[8]) < now and '1' or '0'
-  return {id, fence, payload, fields[4] or '', fields[5] or '', fields[6] or '', fields[7] or '0', late}
+  return {id, fence, payload, fields[4] or '', fields[5] or '', fields[6] or '', fields[7] or '0', late,
+          fields[9] and '1' or '0'}
 end
 
 local function one(count, lease, worker)
@@ -318,19 +319,21 @@ class Lease:
         attempts: tries so far, earlier leases included.
         crashes: how many workers died holding it.
         late: it was claimed after its deadline.
+        again: it had been claimed before, whatever became of that.
         ending: set before the job's task is cancelled.
     """
 
     job: Job
 
     def __init__(self, store: RedisStore, claimed: list[bytes]) -> None:
-        job_id, self.fence, self._payload, self._spec, self.body, self._attempts, crashes, late = claimed
+        job_id, self.fence, self._payload, self._spec, self.body, self._attempts, crashes, late, again = claimed
         self._store = store
         self._ttl_s = REFUSED_TTL_S
         self.id = job_id.decode()
         self.attempts: tuple[Attempt, ...] = ()
         self.crashes = int(crashes)
         self.late = late == b"1"
+        self.again = again == b"1"
         self.ending: Ending | None = None
 
     def read(self) -> ArqRecord:

@@ -33,8 +33,8 @@ async def _advance(lease: Lease, executor: Executor, bodies: Bodies) -> bool:
         message = f"The request took down {lease.crashes} workers and is not tried again."
         await _end_broken(lease, GatewayError(message, code="poison", should_retry=False))
         return True
-    if lease.crashes and lease.job.stream and await lease.pieces():
-        await _end_broken(lease, GatewayError("The answer broke off: the worker that relayed it died. Ask again."))
+    if lease.again and lease.job.stream and await lease.pieces():
+        await _end_broken(lease, GatewayError("The answer broke off: the worker that relayed it is gone. Ask again."))
         return True
     if lease.late:
         error = Expired("The job was not run in time: its deadline passed while it waited.", code="expired")

@@ -135,13 +135,20 @@ class RedisStore:
         while self._gathered:
             batch, self._gathered = self._gathered[:MAX_BATCH], self._gathered[MAX_BATCH:]
             commands = _commands(batch)
-            replies = await self._send([command.words for command in commands])
-            for index, reply in enumerate(replies):
-                if isinstance(reply, exceptions.NoScriptError):
-                    [replies[index]] = await self._send([_in_full(commands[index])])
+            try:
+                replies = await self._replies(commands)
+            except Exception as error:  # noqa: BLE001 - a defect is told to every caller of the batch, and only to them
+                replies = [error] * len(commands)
             for command, reply in zip(commands, replies, strict=True):
                 _settle(command, reply)
         self._sender = None
+
+    async def _replies(self, commands: list[_Command]) -> list[Any]:
+        replies = await self._send([command.words for command in commands])
+        for index, reply in enumerate(replies):
+            if isinstance(reply, exceptions.NoScriptError):
+                [replies[index]] = await self._send([_in_full(commands[index])])
+        return replies
 
     async def _send(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """One pipeline; a second time when the connection had gone stale, for everything can be repeated."""

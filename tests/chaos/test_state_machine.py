@@ -1,166 +1,27 @@
 """Clients and workers do anything the Lua protocol allows, in any order, on a real server; the books always balance."""
 
-import asyncio
-import contextlib
-from dataclasses import dataclass, field
-
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
-from shared.errors import Conflict, LimitExceeded
-from shared.ids import now_ms
-from shared.jobs import Attempt, Job, Outcome, State
-from shared.lanes import LATER, WAKE, Lane
-from shared.queue import Queue, Share
-from shared.stores.redis import RedisStore
-from tests.chaos.books import UNFINISHED, check, read
-from worker.leases import _CLAIM, _RENEW, Lease, LeaseLost
+from shared.jobs import Attempt, Outcome, State
+from shared.lanes import LATER, WAKE
+from shared.queue import WORKERS
+from tests.chaos.books import check, read
+from tests.chaos.clients import HOUR_MS, Clients
+from worker.leases import _ALIVE, _CLAIM, _RENEW, Lease, LeaseLost
 
-HOUR_MS = 3_600_000
-SHARES = {
-    "one at a time": Share(weight=2.0, max_running=1),
-    "three at a time": Share(weight=0.5, max_running=3),
-    "few": Share(max_unfinished=4),
-}
 ENDS = [State.SUCCEEDED, State.FAILED, State.EXPIRED]
 
 
-@dataclass
-class Asked:
-    """A submission as it was sent, and what is known of the job it became."""
-
-    job: Job
-    body: bytes
-    waiter: str
-    key: str
-    look_for_same: bool
-    detached: bool
-    waiters: list[str] = field(default_factory=list)
-    crashes: int = 0
-    attempts: int = 0
-    cancelling: bool = False
-
-
-class Protocol(RuleBasedStateMachine):
-    url = ""
+class Protocol(Clients):
+    """Workers, and what always holds."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
-        self.store = RedisStore(self.url)
-        self.queue = Queue(self.store)
-        self.client = redis.Redis.from_url(self.url)
-        self.client.flushall()
-        self.asked: dict[str, Asked] = {}
-        self.live: dict[str, Lease] = {}
-        self.stale: list[Lease] = []
-        self.named: dict[tuple[str, str], Asked] = {}
-        self.same: dict[tuple[str, bytes], Asked] = {}
-        self.ended: dict[str, bytes] = {}
-        self.submits = 0
-
-    def state(self, job: str) -> str:
-        return (self.client.hget("hermod:job:" + job, "state") or b"").decode()
-
-    # --- clients ----------------------------------------------------------------------------------------
-
-    @rule(
-        owner=st.sampled_from(list(SHARES)),
-        lane=st.sampled_from([Lane.ASYNC, Lane.BATCH]),
-        body=st.sampled_from([b"x", b"y"]),
-        waiter=st.sampled_from(["", "api-1", "api-2"]),
-        key=st.sampled_from(["", "", "k"]),
-        look_for_same=st.booleans(),
-        detached=st.booleans(),
-    )
-    def submit(self, *, owner, lane, body, waiter, key, look_for_same, detached):
-        self.submits += 1
-        job = Job(
-            id=f"job-{self.submits}",  # the same whenever the same steps are replayed
-            owner=owner,
-            dialect="anthropic",
-            operation="chat",
-            model="m",
-            request_id="req_1",
-            created_ms=now_ms(),
-            ttl_s=3600,
-            deadline_ms=now_ms() + HOUR_MS,
-            lane=lane,
-        )
-        asked = Asked(job, body, waiter, key, look_for_same, detached)
-        earlier = self.named.get((owner, key)) if key else self.same.get((owner, body)) if look_for_same else None
-        if earlier and key and earlier.body != body:
-            with pytest.raises(Conflict):
-                self.send(asked)
-        elif earlier and self.joinable(earlier):
-            assert self.send(asked) == (earlier.job.id, False)
-            if waiter and self.state(earlier.job.id) in UNFINISHED:
-                earlier.waiters.append(waiter)
-        elif self.unfinished(owner) == SHARES[owner].max_unfinished:
-            with pytest.raises(LimitExceeded):
-                self.send(asked)
-        else:
-            assert self.send(asked) == (job.id, True)
-            asked.waiters = [waiter] if waiter else []
-            self.asked[job.id] = self.same[owner, body] = asked
-            if key:
-                self.named[owner, key] = asked
-
-    def send(self, asked):
-        submission = self.queue.submit(
-            asked.job,
-            asked.body,
-            waiter=asked.waiter,
-            detached=asked.detached,
-            look_for_same=asked.look_for_same,
-            idempotency_key=asked.key,
-            share=SHARES[asked.job.owner],
-        )
-        return self.runner.run(submission)
-
-    def joinable(self, asked):
-        return self.state(asked.job.id) not in {"", State.CANCELLED} and not asked.cancelling
-
-    def unfinished(self, owner):
-        return sum(a.job.owner == owner and self.state(a.job.id) in UNFINISHED for a in self.asked.values())
-
-    @precondition(lambda self: self.asked)
-    @rule(data=st.data())
-    def submit_again_after_a_lost_reply(self, data):
-        asked = data.draw(st.sampled_from(list(self.asked.values())))
-        assert self.send(asked) == (asked.job.id, True)
-
-    @precondition(lambda self: self.asked)
-    @rule(data=st.data(), expires=st.booleans())
-    def cancel(self, data, expires):
-        asked = data.draw(st.sampled_from(list(self.asked.values())))
-        self.runner.run(self.queue.cancel(asked.job))
-        self.expect_cancel(asked)
-        if expires and self.state(asked.job.id) == State.CANCELLED:
-            self.expire(asked.job.id)
-
-    @precondition(lambda self: self.asked)
-    @rule(data=st.data(), waiter=st.sampled_from(["api-1", "api-2"]))
-    def leave(self, data, waiter):
-        asked = data.draw(st.sampled_from(list(self.asked.values())))
-        before = self.state(asked.job.id)
-        self.runner.run(self.queue.cancel(asked.job, leaving=waiter))
-        with contextlib.suppress(ValueError):
-            asked.waiters.remove(waiter)
-        if asked.waiters or asked.detached:
-            assert self.state(asked.job.id) == before
-        else:
-            self.expect_cancel(asked)
-
-    def expect_cancel(self, asked):
-        state = self.state(asked.job.id)
-        assert state != State.QUEUED
-        asked.cancelling |= state == State.RUNNING
-
-    # --- workers ----------------------------------------------------------------------------------------
+        self.runner.run(self.store.run(_ALIVE, "w1", HOUR_MS))
 
     @rule(worker=st.sampled_from(["w1", "w2", "w3"]), count=st.integers(1, 20))
     def claim(self, worker, count):
@@ -237,6 +98,14 @@ class Protocol(RuleBasedStateMachine):
         self.stale.append(self.live.pop(lease.id))
         self.claim(worker, 1)
 
+    @precondition(lambda self: self.live)
+    @rule(worker=st.sampled_from(["w1", "w2", "w3"]))
+    def all_leases_run_out_while_redis_is_away(self, worker):
+        """Nobody loses a job by it: the first who is back spares them all."""
+        self.client.delete(WORKERS)
+        self.client.zadd(LATER, dict.fromkeys(self.live, 1), xx=True)
+        self.claim(worker, 1)
+
     @rule(worker=st.sampled_from(["w1", "w2", "w3"]))
     def deferred_jobs_come_due(self, worker):
         for job in self.client.zrange(LATER, 0, -1):
@@ -273,11 +142,6 @@ class Protocol(RuleBasedStateMachine):
     @rule(data=st.data())
     def an_outcome_expires(self, data):
         self.expire(data.draw(st.sampled_from(list(self.ended))))
-
-    def expire(self, job):
-        self.client.delete("hermod:job:" + job, "hermod:events:" + job)
-        del self.asked[job]
-        self.ended.pop(job, None)
 
     # --- what always holds ------------------------------------------------------------------------------
 

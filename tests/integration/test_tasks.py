@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import msgspec
+import pytest
 
 from api.wait import MAX_BEHIND, Hub
 from shared.bodies import Bodies
@@ -46,11 +47,17 @@ async def test_a_job_whose_deadline_passed_while_it_waited_expires_unrun(store):
     await serving
 
 
-async def test_a_stream_whose_worker_died_in_the_middle_ends_with_the_dialects_error(store):
+async def test_a_call_that_cannot_be_sent_fails_alone_and_the_next_one_works(store):
+    with pytest.raises(TypeError):
+        await store.call("SET", "key", object())
+    assert await store.call("PING") == b"PONG"
+
+
+async def test_a_stream_whose_worker_is_gone_ends_with_the_dialects_error(store):
     queue, job = Queue(store), a_job(stream=True)
     await queue.submit(job, b"{}", waiter="")
     await store.call("XADD", "hermod:events:" + job.id, "1-0", "d", b"event: message_start\ndata: {}\n\n")
-    await store.call("HSET", "hermod:job:" + job.id, "crashes", 1)
+    await store.call("HSET", "hermod:job:" + job.id, "started", 1)
     worker, serving = await real_tasks(store)
     await until(lambda: is_final(queue, job))
     (_, first), (_, last) = await queue.events(job.id)
