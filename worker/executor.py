@@ -18,7 +18,7 @@ from shared.ids import now_ms
 from shared.jobs import Attempt, Job, Outcome
 from shared.models import ListedModel
 from shared.sse import FrameReader
-from worker.leases import Lease
+from worker.lease import Lease
 from worker.relay import Pieces, Relay, SameWire, Translated
 from worker.retry import Next, decide
 from worker.routing import Router, Target, place

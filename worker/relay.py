@@ -13,7 +13,7 @@ from shared.dialects.base import StreamRenderer
 from shared.errors import Garbled, Unreachable
 from shared.events import Broken, Event, Finished, Started
 from shared.sse import Frame
-from worker.leases import Lease
+from worker.lease import Lease
 from worker.providers.base import StreamParser, StreamTap
 
 HIGH_WATER = 1024 * 1024

@@ -11,7 +11,8 @@ from shared.errors import Expired, GatewayError, StoreError
 from shared.jobs import Job, Outcome, State
 from worker.executor import Executor, StreamBroke, TryLater
 from worker.failpoints import reach
-from worker.leases import MAX_CRASHES, Lease, LeaseLost
+from worker.lease import Lease, LeaseLost
+from worker.leases import MAX_CRASHES
 
 log = logging.getLogger("hermod.worker")
 

@@ -16,7 +16,7 @@ from shared.lanes import Lane
 from shared.queue import Queue, Share
 from shared.stores.redis import RedisStore
 from tests.chaos.books import UNFINISHED
-from worker.leases import Lease
+from worker.lease import Lease
 
 HOUR_MS = 3_600_000
 SHARES = {

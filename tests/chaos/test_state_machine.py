@@ -11,7 +11,8 @@ from shared.lanes import LATER, WAKE
 from shared.queue import WORKERS
 from tests.chaos.books import check, read
 from tests.chaos.clients import HOUR_MS, Clients
-from worker.leases import _ALIVE, _CLAIM, _RENEW, Lease, LeaseLost
+from worker.lease import Lease, LeaseLost
+from worker.lease_scripts import ALIVE, CLAIM, RENEW
 
 ENDS = [State.SUCCEEDED, State.FAILED, State.EXPIRED]
 
@@ -21,13 +22,13 @@ class Protocol(Clients):
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner.run(self.store.run(_ALIVE, "w1", HOUR_MS))
+        self.runner.run(self.store.run(ALIVE, "w1", HOUR_MS))
 
     @rule(worker=st.sampled_from(["w1", "w2", "w3"]), count=st.integers(1, 20))
     def claim(self, worker, count):
         """What a worker does that took the wake-up token."""
         self.client.lpop(WAKE)
-        claimed, _ = self.runner.run(self.store.run(_CLAIM, count, HOUR_MS, worker))
+        claimed, _ = self.runner.run(self.store.run(CLAIM, count, HOUR_MS, worker))
         assert len(claimed) <= count
         for fields in claimed:
             lease = Lease(self.store, fields)
@@ -46,7 +47,7 @@ class Protocol(Clients):
     @rule(data=st.data())
     def renew(self, data):
         lease = self.drawn(data)
-        verdict = self.runner.run(self.store.run(_RENEW, lease.id, lease.fence, HOUR_MS))
+        verdict = self.runner.run(self.store.run(RENEW, lease.id, lease.fence, HOUR_MS))
         assert verdict == (b"cancelled" if self.asked[lease.id].cancelling else b"held")
 
     @precondition(lambda self: self.live)
@@ -92,7 +93,7 @@ class Protocol(Clients):
         lease = self.drawn(data)
         self.client.zadd(LATER, {lease.id: 1}, xx=True)
         if data.draw(st.booleans()):  # its worker wakes up in time
-            self.runner.run(self.store.run(_RENEW, lease.id, lease.fence, HOUR_MS))
+            self.runner.run(self.store.run(RENEW, lease.id, lease.fence, HOUR_MS))
             return
         self.asked[lease.id].crashes += 1
         self.stale.append(self.live.pop(lease.id))
@@ -119,7 +120,7 @@ class Protocol(Clients):
         lease = data.draw(st.sampled_from(self.stale))
         before = read(self.client)
         if write == "renew":
-            assert self.runner.run(self.store.run(_RENEW, lease.id, lease.fence, HOUR_MS)) == b"lost"
+            assert self.runner.run(self.store.run(RENEW, lease.id, lease.fence, HOUR_MS)) == b"lost"
         elif write != "append" and before.jobs.get(lease.id, {}).get("ended_by") == lease.fence:
             self.runner.run(self.write(lease, write))  # a repetition of what it did: accepted, changes nothing
         else:

@@ -12,7 +12,8 @@ from shared.queue import Queue
 from shared.settings import WorkerSettings
 from shared.stores.redis import RedisStore
 from tests.integration.conftest import until
-from worker.leases import Lease, LeaseWorker
+from worker.lease import Lease
+from worker.leases import LeaseWorker
 
 RUN_OUT = """
 if redis.call('GET', 'arq:in-progress:' .. ARGV[1]) == ARGV[2] then

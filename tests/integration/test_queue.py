@@ -20,7 +20,8 @@ from shared.queue import LISTED, Queue, unpack_notice
 from shared.settings import WorkerSettings
 from shared.stores.redis import listen
 from tests.integration.conftest import until
-from worker.leases import Lease, LeaseLost, LeaseWorker
+from worker.lease import Lease, LeaseLost
+from worker.leases import LeaseWorker
 
 FAST = WorkerSettings(slots=10, lease_s=0.5, renew_s=0.1, grace_s=1)
 

@@ -1,0 +1,239 @@
+"""The Lua of leases: each script is one atomic step of claiming a job, keeping it or ending it."""
+
+from __future__ import annotations
+
+from shared.lanes import LUA
+from shared.stores.redis import Script
+
+# Nobody was alive for an instant: Redis was away for a whole lease, or every worker was. What workers hold is theirs
+# for another lease then, rather than run a second time by whoever comes back first.
+_SPARE = """
+local function spare(now, lease, worker)
+  if redis.call('ZCOUNT', 'hermod:workers', now, '+inf') > 0 then return end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'hermod:later', '-inf', now)) do
+    if redis.call('HGET', 'hermod:job:' .. id, 'state') == 'running' then
+      redis.call('ZADD', 'hermod:later', now + lease, id)
+    end
+  end
+  redis.call('ZADD', 'hermod:workers', now + lease, worker)
+end
+"""
+
+# The fence is new for every claim, not only for every worker: a worker may lose a job and claim it again, and what
+# its first run still has in hand must not pass for the second's.
+#
+# A visit takes up to 16 jobs of one owner, fewer when many owners share the room. Every 16th visit serves the batch
+# lane first and two more the async lane: the reserved share.
+CLAIM = Script(
+    LUA
+    + _SPARE
+    + """
+local FIRST_BATCH, FIRST_ASYNC = {'batch', 'async', 'interactive'}, {'async', 'interactive', 'batch'}
+local function order(turn)
+  local place = turn % 16
+  if place == 0 then return FIRST_BATCH elseif place == 5 or place == 11 then return FIRST_ASYNC end
+  return LANES
+end
+
+-- Leases that ran out (their worker died or froze) and deferred jobs whose time has come stand first in their line.
+local function line_up_again(now, lease, worker)
+  if redis.call('ZCOUNT', 'hermod:later', '-inf', now) > 0 then spare(now, lease, worker) end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'hermod:later', '-inf', now, 'LIMIT', 0, 200)) do
+    redis.call('ZREM', 'hermod:later', id)
+    local record = 'hermod:job:' .. id
+    local state, lane, owner, cap = unpack(redis.call('HMGET', record, 'state', 'lane', 'owner', 'cap'))
+    if state == 'running' then
+      redis.call('DEL', 'arq:in-progress:' .. id)
+      redis.call('HSET', record, 'state', 'queued')
+      redis.call('HINCRBY', record, 'crashes', 1)
+      release(owner, cap)
+    end
+    if state == 'running' or state == 'queued' then line_up(id, lane, owner, true) end
+  end
+end
+
+-- What other arq clients enqueued, and arq's own cron jobs.
+local function adopt(now)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'arq:queue', '(1', now, 'LIMIT', 0, 20)) do
+    redis.call('ZADD', 'arq:queue', 1, id)
+    redis.call('HSET', 'hermod:job:' .. id, 'state', 'queued', 'lane', 'interactive', 'owner', 'arq', 'cap', 0,
+               'weight', 1)
+    redis.call('HINCRBY', 'hermod:unfinished', 'arq', 1)
+    line_up(id, 'interactive', 'arq')
+  end
+end
+
+local function leave_ring(lane, owner, tag)
+  local ring = 'hermod:ring:' .. lane
+  redis.call('ZREM', ring, owner)
+  if redis.call('ZCARD', ring) == 0 then
+    redis.call('DEL', 'hermod:tags:' .. lane, 'hermod:clock:' .. lane)
+  else
+    redis.call('HSET', 'hermod:tags:' .. lane, owner, tag)
+  end
+end
+
+local function visit(lane, room)
+  local ring = 'hermod:ring:' .. lane
+  local owner, start = unpack(redis.call('ZRANGE', ring, 0, 0, 'WITHSCORES'))
+  if not owner then return nil end
+  local due = 'hermod:due:' .. lane .. ':' .. owner
+  local first = redis.call('LINDEX', due, 0)
+  if not first then leave_ring(lane, owner, start) return {} end
+  local state, weight, cap = unpack(redis.call('HMGET', 'hermod:job:' .. first, 'state', 'weight', 'cap'))
+  -- A cancelled job's place: it costs no turn, and its record, which alone knows the cap, may have expired.
+  if state ~= 'queued' then redis.call('LPOP', due) return {} end
+  local most = math.min(16, math.ceil(room / redis.call('ZCARD', ring)))
+  if cap and cap ~= '0' then
+    most = math.min(most, tonumber(cap) - tonumber(redis.call('HGET', 'hermod:running', owner) or 0))
+    if most <= 0 then
+      redis.call('SADD', 'hermod:parked', owner)
+      leave_ring(lane, owner, start)
+      return {}
+    end
+  end
+  local ids = redis.call('LPOP', due, most)
+  redis.call('SET', 'hermod:clock:' .. lane, start)
+  local tag = start + #ids / (tonumber(weight) or 1)
+  if redis.call('EXISTS', due) == 0 then leave_ring(lane, owner, tag) else redis.call('ZADD', ring, tag, owner) end
+  return ids
+end
+
+local function take(id, fence, now, lease)
+  local record = 'hermod:job:' .. id
+  local fields = redis.call('HMGET', record, 'state', 'owner', 'cap', 'spec', 'body', 'attempts', 'crashes', 'deadline',
+                            'started')
+  local payload = redis.call('GET', 'arq:job:' .. id)
+  if fields[1] ~= 'queued' then return nil end
+  if not payload then
+    forget(id, fields[2])
+    redis.call('DEL', record)
+    return nil
+  end
+  redis.call('SET', 'arq:in-progress:' .. id, fence)
+  redis.call('ZADD', 'hermod:later', now + lease, id)
+  redis.call('HSET', record, 'state', 'running', 'started', fields[9] or now)
+  if fields[3] ~= '0' then redis.call('HINCRBY', 'hermod:running', fields[2], 1) end
+  local late = fields[8] and tonumber(fields[8]) < now and '1' or '0'
+  return {id, fence, payload, fields[4] or '', fields[5] or '', fields[6] or '', fields[7] or '0', late,
+          fields[9] and '1' or '0'}
+end
+
+local function one(count, lease, worker)
+  local now = clock_ms()
+  count, lease = tonumber(count), tonumber(lease)
+  line_up_again(now, lease, worker)
+  adopt(now)
+  local turn = redis.call('INCR', 'hermod:turn')
+  local fence = redis.call('INCRBY', 'hermod:fences', count)
+  local claimed = {}
+  while #claimed < count do
+    local ids
+    for _, lane in ipairs(order(turn)) do
+      ids = visit(lane, count - #claimed)
+      if ids then break end
+    end
+    if not ids then break end
+    turn = turn + 1
+    for _, id in ipairs(ids) do
+      local job = take(id, worker .. ':' .. fence - #claimed, now, lease)
+      if job then claimed[#claimed + 1] = job end
+    end
+  end
+  redis.call('SET', 'hermod:turn', turn)
+  local next = redis.call('ZRANGE', 'hermod:later', 0, 0, 'WITHSCORES')[2]
+  -- This worker is full: another one must know when the next deferred job is due.
+  if #claimed == count then wake() end
+  return {claimed, next and math.max(0, next - now) or -1}
+end
+""",
+    even_when_full=True,
+)
+
+RENEW = Script(
+    """
+local function one(id, fence, lease)
+  if redis.call('GET', 'arq:in-progress:' .. id) ~= fence then return 'lost' end
+  local t = redis.call('TIME')
+  redis.call('ZADD', 'hermod:later', 'XX', t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(lease), id)
+  return redis.call('HEXISTS', 'hermod:job:' .. id, 'cancel') == 1 and 'cancelled' or 'held'
+end
+""",
+    even_when_full=True,
+)
+
+ALIVE = Script(
+    LUA
+    + _SPARE
+    + """
+local function one(worker, lease)
+  local now = clock_ms()
+  spare(now, tonumber(lease), worker)
+  redis.call('ZREMRANGEBYSCORE', 'hermod:workers', '-inf', now)
+  return redis.call('ZADD', 'hermod:workers', now + tonumber(lease), worker)
+end
+""",
+    even_when_full=True,
+)
+
+# A reply that was lost after the commit makes us ask again: `ended_by` says that this very fence did it.
+FINISH = Script(
+    LUA
+    + """
+local function one(id, fence, state, outcome, attempts, ttl, done, arq_result)
+  local record = 'hermod:job:' .. id
+  local owner, cap, waiters, ended_by = unpack(redis.call('HMGET', record, 'owner', 'cap', 'waiters', 'ended_by'))
+  if redis.call('GET', 'arq:in-progress:' .. id) ~= fence then return ended_by == fence and 1 or 0 end
+  forget(id, owner)
+  release(owner, cap)
+  redis.call('HDEL', record, 'body', 'cancel')
+  redis.call('HSET', record, 'state', state, 'outcome', outcome, 'attempts', attempts, 'ended_by', fence,
+             'ended', clock_ms())
+  redis.call('EXPIRE', record, ttl)
+  redis.call('EXPIRE', 'hermod:events:' .. id, ttl)
+  if arq_result ~= '' then redis.call('SET', 'arq:result:' .. id, arq_result, 'EX', ttl) end
+  tell(waiters, done)
+  return 1
+end
+""",
+    even_when_full=True,
+)
+
+DEFER = Script(
+    LUA
+    + """
+local function one(id, fence, delay, attempts)
+  local record = 'hermod:job:' .. id
+  local lane, owner, cap, ended_by = unpack(redis.call('HMGET', record, 'lane', 'owner', 'cap', 'ended_by'))
+  if redis.call('GET', 'arq:in-progress:' .. id) ~= fence then return ended_by == fence and 1 or 0 end
+  if redis.call('HEXISTS', record, 'cancel') == 1 then return 'cancelled' end
+  redis.call('DEL', 'arq:in-progress:' .. id)
+  redis.call('HSET', record, 'state', 'queued', 'attempts', attempts, 'ended_by', fence)
+  release(owner, cap)
+  if delay == '0' then
+    redis.call('ZREM', 'hermod:later', id)
+    line_up(id, lane, owner, true)
+  else
+    redis.call('ZADD', 'hermod:later', clock_ms() + tonumber(delay), id)
+    wake()
+  end
+  return 1
+end
+""",
+    even_when_full=True,
+)
+
+APPEND = Script(
+    LUA
+    + """
+local function one(id, fence, seq, data, notice)
+  if redis.call('GET', 'arq:in-progress:' .. id) ~= fence then return 0 end
+  local events, number = 'hermod:events:' .. id, seq .. '-0'
+  local added = redis.pcall('XADD', events, number, 'd', data)
+  if type(added) == 'table' and added.err then return #redis.call('XRANGE', events, number, number) end
+  tell(redis.call('HGET', 'hermod:job:' .. id, 'waiters'), notice)
+  return 1
+end
+""",
+    even_when_full=True,
+)
