@@ -38,7 +38,11 @@ class Worker:
         return ready[1] if ready else ""
 
     def until_ready(self) -> "Worker":
-        eventually(lambda: self.id, STARTS_WITHIN_S, "the worker is not ready")
+        def look() -> str:
+            assert self.id or self.process.poll() is None, f"it has ended: {self.log.read_text()[-2000:]}"
+            return self.id
+
+        eventually(look, STARTS_WITHIN_S, "the worker is not ready")
         return self
 
     def freeze(self) -> None:
