@@ -29,7 +29,7 @@ class Lane(StrEnum):
 
 
 QUEUE = "arq:queue"
-"""arq's own sorted set. Our jobs have score 1, so that what other arq clients enqueue (score = its time) stands out."""
+"""arq's own sorted set. Our jobs have scores below 1, so that what other arq clients enqueue (its time) stands out."""
 LATER = "hermod:later"
 WAKE = "hermod:wake"
 
@@ -76,10 +76,28 @@ local function tell(waiters, message)
   for waiter in string.gmatch(waiters or '', '%S+') do redis.call('PUBLISH', waiter, message) end
 end
 
+-- What ended in this batch: its traces outside the record are removed together.
+local gone, ended = {}, {}
+
 local function forget(id, owner)
-  redis.call('ZREM', 'arq:queue', id)
-  redis.call('ZREM', 'hermod:later', id)
-  redis.call('DEL', 'arq:job:' .. id, 'arq:in-progress:' .. id)
-  if redis.call('HINCRBY', 'hermod:unfinished', owner, -1) <= 0 then redis.call('HDEL', 'hermod:unfinished', owner) end
+  gone[#gone + 1] = id
+  ended[owner] = (ended[owner] or 0) + 1
+end
+
+local function settle()
+  if #gone == 0 then return end
+  local keys = {}
+  for _, id in ipairs(gone) do
+    keys[#keys + 1] = 'arq:job:' .. id
+    keys[#keys + 1] = 'arq:in-progress:' .. id
+  end
+  redis.call('DEL', unpack(keys))
+  redis.call('ZREM', 'arq:queue', unpack(gone))
+  redis.call('ZREM', 'hermod:later', unpack(gone))
+  for owner, count in pairs(ended) do
+    if redis.call('HINCRBY', 'hermod:unfinished', owner, -count) <= 0 then
+      redis.call('HDEL', 'hermod:unfinished', owner)
+    end
+  end
 end
 """

@@ -58,6 +58,16 @@ unpack_notice = msgspec.msgpack.Decoder(Notice).decode
 _SUBMIT = Script(
     LUA
     + """
+-- Rising scores are the cheapest to insert, and negative ones are never taken for the due time of another client's.
+local NEVER_DUE = 1e13
+local accepted, payloads = {}, {}
+
+local function settle()
+  if #accepted == 0 then return end
+  redis.call('MSET', unpack(payloads))
+  redis.call('ZADD', 'arq:queue', unpack(accepted))
+end
+
 local function join(other, waiter)
   local record = 'hermod:job:' .. other
   local state, cancel, waiters = unpack(redis.call('HMGET', record, 'state', 'cancel', 'waiters'))
@@ -98,8 +108,10 @@ local function one(id, spec, body, arq_job, waiter, what, look, name, detached,
   redis.call('HSET', record, 'spec', spec, 'body', body, 'state', 'queued', 'detached', detached,
              'waiters', waiter == '' and '' or waiter .. ' ', 'lane', lane, 'owner', owner, 'weight', weight,
              'cap', cap, 'deadline', deadline)
-  redis.call('SET', 'arq:job:' .. id, arq_job)
-  redis.call('ZADD', 'arq:queue', 1, id)
+  accepted[#accepted + 1] = tonumber(created) - NEVER_DUE
+  accepted[#accepted + 1] = id
+  payloads[#payloads + 1] = 'arq:job:' .. id
+  payloads[#payloads + 1] = arq_job
   if detached == '1' then
     local owned = 'hermod:owned:' .. owner
     redis.call('ZADD', owned, created, id)

@@ -87,7 +87,8 @@ class Lease:
     async def finish(self, state: State, outcome: Outcome, arq_result: bytes = b"") -> None:
         """End the job and wake whoever waits; `arq_result` is kept for arq's `Job.result()`. Raises LeaseLost."""
         done = pack(Notice(self.id, 0, outcome=outcome, state=state))
-        await self._persist(FINISH, state, pack(outcome), pack(self.attempts), self._ttl_s, done, arq_result)
+        stream = int(hasattr(self, "job") and self.job.stream)
+        await self._persist(FINISH, state, pack(outcome), pack(self.attempts), self._ttl_s, done, arq_result, stream)
 
     async def defer(self, delay_s: float) -> None:
         """Give the job back, due after `delay_s` seconds; end it when it was cancelled meanwhile. Raises LeaseLost."""

@@ -99,19 +99,22 @@ local function visit(lane, room)
   return ids
 end
 
-local function take(id, fence, now, lease)
+local fences, leases = {}, {}
+
+local function take(id, payload, fence, now, lease)
   local record = 'hermod:job:' .. id
   local fields = redis.call('HMGET', record, 'state', 'owner', 'cap', 'spec', 'body', 'attempts', 'crashes', 'deadline',
                             'started')
-  local payload = redis.call('GET', 'arq:job:' .. id)
   if fields[1] ~= 'queued' then return nil end
   if not payload then
     forget(id, fields[2])
     redis.call('DEL', record)
     return nil
   end
-  redis.call('SET', 'arq:in-progress:' .. id, fence)
-  redis.call('ZADD', 'hermod:later', now + lease, id)
+  fences[#fences + 1] = 'arq:in-progress:' .. id
+  fences[#fences + 1] = fence
+  leases[#leases + 1] = now + lease
+  leases[#leases + 1] = id
   redis.call('HSET', record, 'state', 'running', 'started', fields[9] or now)
   if fields[3] ~= '0' then redis.call('HINCRBY', 'hermod:running', fields[2], 1) end
   local late = fields[8] and tonumber(fields[8]) < now and '1' or '0'
@@ -135,10 +138,17 @@ local function one(count, lease, worker)
     end
     if not ids then break end
     turn = turn + 1
-    for _, id in ipairs(ids) do
-      local job = take(id, worker .. ':' .. fence - #claimed, now, lease)
+    local records = {}
+    for index, id in ipairs(ids) do records[index] = 'arq:job:' .. id end
+    local payloads = #ids > 0 and redis.call('MGET', unpack(records)) or {}
+    for index, id in ipairs(ids) do
+      local job = take(id, payloads[index], worker .. ':' .. fence - #claimed, now, lease)
       if job then claimed[#claimed + 1] = job end
     end
+  end
+  if #fences > 0 then
+    redis.call('MSET', unpack(fences))
+    redis.call('ZADD', 'hermod:later', unpack(leases))
   end
   redis.call('SET', 'hermod:turn', turn)
   local next = redis.call('ZRANGE', 'hermod:later', 0, 0, 'WITHSCORES')[2]
@@ -180,7 +190,7 @@ end
 FINISH = Script(
     LUA
     + """
-local function one(id, fence, state, outcome, attempts, ttl, done, arq_result)
+local function one(id, fence, state, outcome, attempts, ttl, done, arq_result, stream)
   local record = 'hermod:job:' .. id
   local owner, cap, waiters, ended_by = unpack(redis.call('HMGET', record, 'owner', 'cap', 'waiters', 'ended_by'))
   if redis.call('GET', 'arq:in-progress:' .. id) ~= fence then return ended_by == fence and 1 or 0 end
@@ -190,7 +200,7 @@ local function one(id, fence, state, outcome, attempts, ttl, done, arq_result)
   redis.call('HSET', record, 'state', state, 'outcome', outcome, 'attempts', attempts, 'ended_by', fence,
              'ended', clock_ms())
   redis.call('EXPIRE', record, ttl)
-  redis.call('EXPIRE', 'hermod:events:' .. id, ttl)
+  if stream == '1' then redis.call('EXPIRE', 'hermod:events:' .. id, ttl) end
   if arq_result ~= '' then redis.call('SET', 'arq:result:' .. id, arq_result, 'EX', ttl) end
   tell(waiters, done)
   return 1

@@ -40,6 +40,8 @@ log = logging.getLogger("hermod.worker")
 
 IDLE_S = 1.0
 """Longest wait for a wake-up: bounds what a token costs that was popped by a worker that then died."""
+CLAIM_MOST = 500
+"""Jobs taken in one step: bounds how long the server serves nobody else, and Lua's `unpack` at 8,000 values."""
 MAX_CRASHES = 3
 """A job that took its worker down this often is not given to a fourth."""
 
@@ -131,7 +133,7 @@ class LeaseWorker(Worker):
 
     async def _claim(self, free: int) -> tuple[int, int]:
         """How many jobs were claimed and begun, and in how many ms the next one is due; -1 for none."""
-        claimed, wait_ms = await self._store.run(CLAIM, free, self._lease_ms, self.id)
+        claimed, wait_ms = await self._store.run(CLAIM, min(free, CLAIM_MOST), self._lease_ms, self.id)
         if claimed:
             reach("claimed")
         for fields in claimed:

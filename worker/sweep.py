@@ -43,7 +43,7 @@ _HEAL = Script(
     LUA
     + """
 local function remove(id)
-  if tonumber(redis.call('ZSCORE', 'arq:queue', id) or 0) ~= 1 then return nil end
+  if tonumber(redis.call('ZSCORE', 'arq:queue', id) or 2) > 1 then return nil end
   redis.call('ZREM', 'arq:queue', id)
   redis.call('ZREM', 'hermod:later', id)
   redis.call('DEL', 'arq:job:' .. id, 'arq:in-progress:' .. id)
@@ -154,7 +154,7 @@ local function one(most)
   most = tonumber(most)
   local wrong, freed = 0, 0
   if redis.call('ZCARD', 'arq:queue') <= most then
-    local ours = redis.call('ZRANGEBYSCORE', 'arq:queue', 1, 1)
+    local ours = redis.call('ZRANGEBYSCORE', 'arq:queue', '-inf', 1)
     wrong = correct('hermod:unfinished', count(ours, unfinished))
   end
   if redis.call('ZCARD', 'hermod:later') <= most then

@@ -52,17 +52,21 @@ _KEEPALIVE = {
 _EVEN_WHEN_FULL = "redis.call('DEL', 'hermod:none')"
 """A server at its `maxmemory` refuses a script's writes until the script has made one that takes no memory."""
 
+_NOTHING_TO_SETTLE = "local function settle() end\n"
 _EACH_CALL = """
 local arity, replies = tonumber(ARGV[1]), {}
 for first = 2, #ARGV, arity do
   replies[#replies + 1] = one(unpack(ARGV, first, first + arity - 1)) or false
 end
+settle()
 return replies
 """
 
 
 class Script:
-    """A Lua script that defines `one(...)`, run once for every call of a batch.
+    """A Lua script that defines `one(...)`, run once for every call of a batch, and may define `settle()`, run last.
+
+    `settle` is for writes that all calls share: each write is an entry of its own in the server's log.
 
     Sent by its SHA-1, in full only when the server has forgotten it (restart, failover). Key names are built inside
     the scripts: one Redis, not Redis Cluster. `even_when_full` is for what must go on when memory has run out:
@@ -70,7 +74,7 @@ class Script:
     """
 
     def __init__(self, source: str, *, even_when_full: bool = False) -> None:
-        self.source = source + (_EVEN_WHEN_FULL if even_when_full else "") + _EACH_CALL
+        self.source = _NOTHING_TO_SETTLE + source + (_EVEN_WHEN_FULL if even_when_full else "") + _EACH_CALL
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 

@@ -75,7 +75,8 @@ def check(books: Books) -> None:
         _check_place(books, job, in_line[job])
     unfinished = {job for job in books.jobs if books.state(job) in UNFINISHED}
     running = {job for job in unfinished if books.state(job) == State.RUNNING}
-    assert books.queue == dict.fromkeys(unfinished, 1.0)
+    assert set(books.queue) == unfinished
+    assert all(score <= 1 for score in books.queue.values()), "ours are not taken for other arq clients' jobs"
     assert books.payloads == unfinished
     assert set(books.fences) == running
     assert len(set(books.fences.values())) == len(running), "a fence is one job's"
