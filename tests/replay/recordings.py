@@ -10,6 +10,9 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "recordings"
 
+COUNTS: list[str] = []
+"""What the run says at its end."""
+
 KINDS = {"messages": "anthropic", "chat_completions": "openai_chat"}
 
 

@@ -10,7 +10,7 @@ from shared.dialects import DIALECTS
 from shared.errors import Garbled, GatewayError, InvalidRequest, ProviderError, Unsupported
 from shared.events import ArgumentsDelta, Broken, Finished, PartStarted, PartStopped, Started, TextDelta
 from shared.sse import FrameReader
-from tests.replay.recordings import Recording, recordings
+from tests.replay.recordings import COUNTS, Recording, recordings
 from worker.providers.catalog import ROWS, adapters
 
 ADAPTERS = adapters()
@@ -41,7 +41,7 @@ def failures(check, chosen):
             passed[check(recording)] += 1
         except Exception as error:  # noqa: BLE001 - collected and asserted on
             failed[f"{recording.provider} {recording.kind} {recording.id}"] = f"{type(error).__name__}: {error}"[:300]
-    print(f"\n{check.__name__}: {sum(passed.values())} recordings {dict(passed)}")
+    COUNTS.append(f"replayed, {check.__name__}: {sum(passed.values())} recordings {dict(passed)}")
     assert sum(passed.values()) + len(failed) > 100
     return failed
 
@@ -223,6 +223,6 @@ def test_every_recorded_refusal_becomes_an_error_both_dialects_can_tell():
         for dialect in DIALECTS.values():
             assert 400 <= dialect.error_status(error) < 600
             assert "message" in json.loads(dialect.render_error(error, "req_1"))["error"]
-    print(f"\n{len(refused)} recorded refusals")
+    COUNTS.append(f"replayed, refusals: {len(refused)} recordings")
     assert refused
     assert issubclass(ProviderError, GatewayError)
