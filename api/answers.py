@@ -8,7 +8,8 @@ from litestar.response.base import ASGIResponse
 from litestar.response.streaming import ASGIStreamingResponse
 
 from shared.dialects.base import Dialect
-from shared.errors import Cancelled
+from shared.errors import Cancelled, GatewayError
+from shared.ids import request_id
 from shared.jobs import Job, Outcome, State
 
 REQUEST_ID_HEADER = {"anthropic": "request-id", "openai_chat": "x-request-id"}
@@ -49,9 +50,20 @@ def streamed(dialect: Dialect, job: Job, events: AsyncIterator[bytes]) -> ASGIRe
     return ASGIStreamingResponse(iterator=events, media_type="text/event-stream", headers=headers)
 
 
+def read(dialect: Dialect, body: bytes, headers: dict[str, str]) -> ASGIResponse:
+    """What was looked up rather than run, under a request id of its own."""
+    named = {**headers, REQUEST_ID_HEADER[dialect.name]: request_id()}
+    return ASGIResponse(body=body, headers=named, media_type="application/json")
+
+
 def _body(dialect: Dialect, job: Job, outcome: Outcome) -> bytes:
-    """A cancelled job's outcome has no body: nobody was left to read it in its dialect."""
-    return outcome.body or dialect.render_error(Cancelled("The job was cancelled.", code="cancelled"), job.request_id)
+    """The outcome's own; a job that was cancelled or refused ended without anybody who could render one."""
+    if outcome.body:
+        return outcome.body
+    error = GatewayError("The job's record could not be read by a worker; submit it again.", code="job_refused")
+    if outcome.status == Cancelled.status:
+        error = Cancelled("The job was cancelled.", code="cancelled")
+    return dialect.render_error(error, job.request_id)
 
 
 def _json(dialect: Dialect, job: Job, status: int, body: bytes, headers: dict[str, str]) -> ASGIResponse:

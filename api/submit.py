@@ -65,14 +65,13 @@ class Gateway:
             raise InvalidRequest("stream: not possible together with x-bf-async; leave one out.", param="stream")
         for model in (head.model, *head.fallbacks):
             split_model(model, self.settings.providers, dialect.default_provider)
-        job = _job(dialect, operation, asker.owner, wish, head)
-        job = msgspec.structs.replace(job, headers=forwarded(headers, client))
+        job = _job(dialect, operation, asker.owner, wish, head, forwarded(headers, client))
         return await self._submit(request, dialect, asker, job, body, wish)
 
     async def ask(self, request: AnyRequest, dialect: Dialect, operation: str) -> Outcome:
         """Run a job that has no body (`models`) and wait for it. Raises GatewayError."""
         asker = self.door.caller(dict(request.headers))
-        job = _job(dialect, operation, asker.owner, wishes({}, self.settings.client), Head(model=""))
+        job = _job(dialect, operation, asker.owner, wishes({}, self.settings.client), Head(model=""), {})
         with self.hub.waiting(job.id) as waiter:
             await self.queue.submit(job, b"", waiter=self.hub.channel, share=asker.share)
             return await self._outcome_or_leave(request, job, waiter)
@@ -201,7 +200,7 @@ class Gateway:
         task.add_done_callback(self._leaving.discard)
 
 
-def _job(dialect: Dialect, operation: str, owner: str, wish: Wishes, head: Head) -> Job:
+def _job(dialect: Dialect, operation: str, owner: str, wish: Wishes, head: Head, headers: dict[str, str]) -> Job:
     now = now_ms()
     return Job(
         id=job_id(),
@@ -211,6 +210,7 @@ def _job(dialect: Dialect, operation: str, owner: str, wish: Wishes, head: Head)
         model=head.model,
         fallbacks=head.fallbacks,
         stream=head.stream,
+        headers=headers,
         request_id=request_id(),
         created_ms=now,
         ttl_s=wish.ttl_s if wish.submit else PLAIN_TTL_S,

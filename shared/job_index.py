@@ -11,15 +11,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.jobs import Attempt, Job, Outcome, State
-from shared.queue import no_such_job
+from shared.queue import no_such_job, unpack_attempts, unpack_job, unpack_outcome
 from shared.stores.redis import RedisStore, Script
 
 POSITION_MOST = 10_000
 """How far along a line a job is looked for: bounds the walk (about 0.1 ms)."""
 
-_unpack_job = msgspec.msgpack.Decoder(Job).decode
-_unpack_outcome = msgspec.msgpack.Decoder(Outcome).decode
-_unpack_attempts = msgspec.msgpack.Decoder(tuple[Attempt, ...]).decode
 
 # `hermod:later` also holds the leases of running jobs, hence the look at the state first.
 _STAND = Script(
@@ -143,7 +140,7 @@ class JobIndex:
         if standing.state is State.QUEUED:
             waiting = Waiting(due_ms=_number(due_ms), position=position, capped=bool(capped))
             return msgspec.structs.replace(standing, waiting=waiting)
-        return msgspec.structs.replace(standing, outcome=_unpack_outcome(outcome)) if outcome else standing
+        return msgspec.structs.replace(standing, outcome=unpack_outcome(outcome)) if outcome else standing
 
     async def owned(self, owner: str, *, after: Cursor | None, state: State | None, count: int) -> list[Standing]:
         """Up to `count` of the owner's detached jobs older than `after`, newest first, in one state unless None."""
@@ -160,9 +157,9 @@ class JobIndex:
 def _standing(fields: list[Any]) -> Standing:
     spec, state, attempts, started, ended = fields
     return Standing(
-        job=_unpack_job(spec),
+        job=unpack_job(spec),
         state=State(state.decode()),
-        attempts=_unpack_attempts(attempts) if attempts else (),
+        attempts=unpack_attempts(attempts) if attempts else (),
         started_ms=_number(started),
         ended_ms=_number(ended),
     )

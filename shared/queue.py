@@ -45,9 +45,9 @@ LISTED_S = 30 * 86_400
 
 _packer = msgspec.msgpack.Encoder()
 pack = _packer.encode
-_unpack_job = msgspec.msgpack.Decoder(Job).decode
-_unpack_outcome = msgspec.msgpack.Decoder(Outcome).decode
-_unpack_attempts = msgspec.msgpack.Decoder(tuple[Attempt, ...]).decode
+unpack_job = msgspec.msgpack.Decoder(Job).decode
+unpack_outcome = msgspec.msgpack.Decoder(Outcome).decode
+unpack_attempts = msgspec.msgpack.Decoder(tuple[Attempt, ...]).decode
 unpack_notice = msgspec.msgpack.Decoder(Notice).decode
 
 # A retry of a request that already became a job joins that job, unless it was cancelled: the client that
@@ -299,20 +299,16 @@ class Queue:
         if spec is None:
             raise no_such_job()
         return Snapshot(
-            job=_unpack_job(spec),
+            job=unpack_job(spec),
             state=State(state.decode()),
-            outcome=_unpack_outcome(outcome) if outcome else None,
-            attempts=_unpack_attempts(attempts) if attempts else (),
+            outcome=unpack_outcome(outcome) if outcome else None,
+            attempts=unpack_attempts(attempts) if attempts else (),
         )
 
     async def events(self, job_id: str, after: int = 0) -> list[tuple[int, bytes]]:
         """Pieces of the job's event stream with a number above `after`, as (number, SSE bytes)."""
         entries = await self._store.call("XRANGE", EVENTS + job_id, f"({after}-0" if after else "-", "+")
         return [(int(entry_id.split(b"-")[0]), fields[1]) for entry_id, fields in entries]
-
-    async def ping(self) -> None:
-        """Raise StoreError when Redis does not answer."""
-        await self._store.call("PING")
 
     async def workers(self) -> int:
         """Worker processes that were alive within their last lease."""

@@ -10,7 +10,7 @@ import msgspec
 
 from shared.errors import StoreError
 from shared.jobs import Attempt, Job, Notice, Outcome, State
-from shared.queue import EVENTS, cancelled_outcome, pack
+from shared.queue import EVENTS, cancelled_outcome, pack, unpack_attempts, unpack_job
 from shared.stores.redis import RedisStore, Script
 from worker.lease_scripts import APPEND, DEFER, FINISH
 
@@ -45,8 +45,6 @@ class ArqRecord(msgspec.Struct):
 
 
 _unpack_arq = msgspec.msgpack.Decoder(ArqRecord).decode
-_unpack_job = msgspec.msgpack.Decoder(Job).decode
-_unpack_attempts = msgspec.msgpack.Decoder(tuple[Attempt, ...]).decode
 
 
 class Lease:
@@ -78,10 +76,10 @@ class Lease:
     def read(self) -> ArqRecord:
         """Decode the records: which function to call; raises msgspec.MsgspecError for anything unreadable."""
         if self._spec:
-            self.job = _unpack_job(self._spec)
+            self.job = unpack_job(self._spec)
             self._ttl_s = self.job.ttl_s
         if self._attempts:
-            self.attempts = _unpack_attempts(self._attempts)
+            self.attempts = unpack_attempts(self._attempts)
         return _unpack_arq(self._payload)
 
     async def finish(self, state: State, outcome: Outcome, arq_result: bytes = b"") -> None:

@@ -107,9 +107,8 @@ class LeaseWorker(Worker):
                 except StoreError as error:
                     log.warning("%s", error)
                     await asyncio.sleep(AGAIN_S)
-                except Exception:
-                    # A worker that holds its place and takes no job would be worse than any defect in this.
-                    log.exception("claiming failed")
+                except Exception as error:  # noqa: BLE001 - a worker that takes no job would be worse than any defect
+                    log.error("claiming failed: %s", where(error))  # noqa: TRY400 - the text may quote a prompt
                     await asyncio.sleep(IDLE_S)
         finally:
             await waker.aclose()
@@ -146,7 +145,7 @@ class LeaseWorker(Worker):
             await waker.execute_command("BLPOP", WAKE, wait_s)  # type: ignore[no-untyped-call] # blpop's stub wants whole s
         except Exception as error:  # noqa: BLE001 - whatever the client raises: work is looked for again
             log.warning("waiting for work: %s", type(error).__name__)
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(AGAIN_S)
 
     def _start(self, fields: list[bytes]) -> None:
         lease = Lease(self._store, fields)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from litestar import Request, Response, get, head, post
+from litestar import get, head, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from api import model_lists
+from api.answers import read
 from api.headers import refuse_async
-from api.submit import Gateway
+from api.submit import AnyRequest, Gateway
 from shared.dialects.anthropic import ANTHROPIC
-
-AnyRequest = Request[Any, Any, Any]
 
 
 def routes(gateway: Gateway) -> list[HTTPRouteHandler]:
@@ -35,21 +32,17 @@ def routes(gateway: Gateway) -> list[HTTPRouteHandler]:
         return await gateway.answer(request, ANTHROPIC, "count_tokens")
 
     @get("/anthropic/v1/models")
-    async def list_models(request: AnyRequest) -> Response[bytes]:
+    async def list_models(request: AnyRequest) -> ASGIApp:
         """Every configured provider's models, in pages."""
         refuse_async(request.headers)
         outcome = await gateway.ask(request, ANTHROPIC, "models")
-        return _json(model_lists.anthropic_page(outcome.body, request.query_params), outcome.headers)
+        return read(ANTHROPIC, model_lists.anthropic_page(outcome.body, request.query_params), outcome.headers)
 
     @get("/anthropic/v1/models/{name:path}")
-    async def retrieve_model(request: AnyRequest, name: str) -> Response[bytes]:
+    async def retrieve_model(request: AnyRequest, name: str) -> ASGIApp:
         """One model; its id may hold a slash, raw or percent-encoded."""
         refuse_async(request.headers)
         outcome = await gateway.ask(request, ANTHROPIC, "models")
-        return _json(model_lists.one(outcome.body, "anthropic", name.lstrip("/")), outcome.headers)
+        return read(ANTHROPIC, model_lists.one(outcome.body, "anthropic", name.lstrip("/")), outcome.headers)
 
     return [greet, messages, count_tokens, list_models, retrieve_model]
-
-
-def _json(body: bytes, headers: dict[str, str]) -> Response[bytes]:
-    return Response(body, media_type="application/json", headers=headers)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from litestar import Request, Response, get, post
+from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.response.base import ASGIResponse
+from litestar.types import ASGIApp
 
+from api.answers import read
 from api.job_views import job_object, listing, read_page
-from api.submit import Gateway
-from shared.ids import request_id
+from api.submit import AnyRequest, Gateway
+from shared.dialects.openai_chat import OPENAI_CHAT
 from shared.job_index import JobIndex, Standing
-
-AnyRequest = Request[Any, Any, Any]
 
 CANCEL_WAIT_S = 3.0
 """How long the answer to a cancel waits for the worker to let go of a running job: usually some milliseconds."""
@@ -22,19 +21,19 @@ def routes(gateway: Gateway, index: JobIndex) -> list[HTTPRouteHandler]:
     """The surface's handlers. Every job of the caller can be shown and cancelled; the asynchronous ones are listed."""
 
     @get("/v1/jobs")
-    async def list_jobs(request: AnyRequest) -> Response[bytes]:
+    async def list_jobs(request: AnyRequest) -> ASGIApp:
         """The caller's asynchronous jobs, newest first, in pages, of one status if asked."""
         owner, page = _owner(gateway, request), read_page(request.query_params)
         standings = await index.owned(owner, after=page.after, state=page.state, count=page.limit + 1)
-        return _json(listing(standings, page.limit))
+        return read(OPENAI_CHAT, listing(standings, page.limit), {})
 
     @get("/v1/jobs/{job_id:str}")
-    async def show_job(request: AnyRequest, job_id: str) -> Response[bytes]:
+    async def show_job(request: AnyRequest, job_id: str) -> ASGIApp:
         """One job: state, times, attempts with their reasons, and what it waits for."""
         return _shown(await index.stand(job_id, _owner(gateway, request)))
 
     @post("/v1/jobs/{job_id:str}/cancel", status_code=200)
-    async def cancel_job(request: AnyRequest, job_id: str) -> Response[bytes]:
+    async def cancel_job(request: AnyRequest, job_id: str) -> ASGIApp:
         """Cancel; a finished job stays what it is. The answer is the job."""
         standing = await index.stand(job_id, _owner(gateway, request))
         if not standing.state.final:
@@ -59,9 +58,5 @@ def _owner(gateway: Gateway, request: AnyRequest) -> str:
     return gateway.door.caller(dict(request.headers)).owner
 
 
-def _shown(standing: Standing) -> Response[bytes]:
-    return _json(job_object(standing), {"x-bf-job-id": standing.job.id})
-
-
-def _json(body: bytes, headers: dict[str, str] | None = None) -> Response[bytes]:
-    return Response(body, media_type="application/json", headers={**(headers or {}), "x-request-id": request_id()})
+def _shown(standing: Standing) -> ASGIResponse:
+    return read(OPENAI_CHAT, job_object(standing), {"x-bf-job-id": standing.job.id})

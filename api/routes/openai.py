@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from litestar import Request, Response, get, post
+from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from api import model_lists
+from api.answers import read
 from api.headers import refuse_async
-from api.submit import Gateway
+from api.submit import AnyRequest, Gateway
 from shared.dialects.openai_chat import OPENAI_CHAT
-
-AnyRequest = Request[Any, Any, Any]
 
 BASES = ("/openai", "/openai/v1")
 
@@ -27,25 +24,21 @@ def routes(gateway: Gateway) -> list[HTTPRouteHandler]:
         return await gateway.answer(request, OPENAI_CHAT)
 
     @get(_paths("/models"))
-    async def list_models(request: AnyRequest) -> Response[bytes]:
+    async def list_models(request: AnyRequest) -> ASGIApp:
         """Every configured provider's models."""
         refuse_async(request.headers)
         outcome = await gateway.ask(request, OPENAI_CHAT, "models")
-        return _json(model_lists.openai_list(outcome.body), outcome.headers)
+        return read(OPENAI_CHAT, model_lists.openai_list(outcome.body), outcome.headers)
 
     @get(_paths("/models/{name:path}"))
-    async def retrieve_model(request: AnyRequest, name: str) -> Response[bytes]:
+    async def retrieve_model(request: AnyRequest, name: str) -> ASGIApp:
         """One model; its id may hold a slash, raw or percent-encoded."""
         refuse_async(request.headers)
         outcome = await gateway.ask(request, OPENAI_CHAT, "models")
-        return _json(model_lists.one(outcome.body, "openai", name.lstrip("/")), outcome.headers)
+        return read(OPENAI_CHAT, model_lists.one(outcome.body, "openai", name.lstrip("/")), outcome.headers)
 
     return [chat_completions, list_models, retrieve_model]
 
 
 def _paths(path: str) -> list[str]:
     return [base + path for base in BASES]
-
-
-def _json(body: bytes, headers: dict[str, str]) -> Response[bytes]:
-    return Response(body, media_type="application/json", headers=headers)
