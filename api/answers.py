@@ -12,9 +12,6 @@ from shared.errors import Cancelled, GatewayError
 from shared.ids import request_id
 from shared.jobs import Job, Outcome, State
 
-REQUEST_ID_HEADER = {"anthropic": "request-id", "openai_chat": "x-request-id"}
-"""Where each vendor's SDKs look for the id of the request."""
-
 PENDING_RETRY_MS = 1000
 """`retry-after-ms` of a placeholder that was waited for in vain."""
 
@@ -36,12 +33,12 @@ def finished(dialect: Dialect, job: Job, outcome: Outcome) -> ASGIResponse:
     return _json(dialect, job, outcome.status, body, headers)
 
 
-def pending(dialect: Dialect, job: Job, state: State, *, waited: bool) -> ASGIResponse:
-    """The placeholder of an accepted or unfinished job; `waited` for when the client wanted to."""
+def pending(dialect: Dialect, job: Job, state: State, body: bytes = b"", *, waited: bool) -> ASGIResponse:
+    """The placeholder of an accepted or unfinished job, `waited` for when the client wanted to; `body` as there."""
     headers = {"x-bf-async-status": state.value}
     if waited:
         headers["retry-after-ms"] = str(PENDING_RETRY_MS)
-    return _json(dialect, job, 200, dialect.placeholder(job.id, job.model, job.created_ms // 1000), headers)
+    return _json(dialect, job, 200, dialect.placeholder(job, state, body), headers)
 
 
 def streamed(dialect: Dialect, job: Job, events: AsyncIterator[bytes]) -> ASGIResponse:
@@ -52,7 +49,7 @@ def streamed(dialect: Dialect, job: Job, events: AsyncIterator[bytes]) -> ASGIRe
 
 def read(dialect: Dialect, body: bytes, headers: dict[str, str]) -> ASGIResponse:
     """What was looked up rather than run, under a request id of its own."""
-    named = {**headers, REQUEST_ID_HEADER[dialect.name]: request_id()}
+    named = {**headers, dialect.request_id_header: request_id()}
     return ASGIResponse(body=body, headers=named, media_type="application/json")
 
 
@@ -73,4 +70,4 @@ def _json(dialect: Dialect, job: Job, status: int, body: bytes, headers: dict[st
 
 
 def _headers(dialect: Dialect, job: Job, more: dict[str, str]) -> dict[str, str]:
-    return {**more, REQUEST_ID_HEADER[dialect.name]: job.request_id, "x-bf-job-id": job.id}
+    return {**more, dialect.request_id_header: job.request_id, "x-bf-job-id": job.id}

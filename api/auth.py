@@ -8,6 +8,7 @@ import msgspec
 
 from shared.errors import NotAuthenticated, NotPermitted
 from shared.ids import digest
+from shared.jobs import Job
 from shared.queue import Share
 from shared.settings import Settings
 
@@ -69,6 +70,11 @@ class Door:
         if share is None:
             raise NotPermitted("The virtual key is not active; ask whoever issued it.", code="access_blocked")
         return Caller(owner, share)
+
+
+def owns(owner: str, job: Job) -> bool:
+    """May `owner` have what became of the job? Its own, and what was submitted without a key: Bifrost's rule."""
+    return job.owner in {owner, ANONYMOUS}
 
 
 def owner_of(key: str) -> str:

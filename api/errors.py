@@ -8,7 +8,6 @@ from typing import Any
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from api.answers import REQUEST_ID_HEADER
 from shared.dialects import DIALECTS
 from shared.dialects.base import Dialect
 from shared.errors import GatewayError, InvalidRequest, NotFound
@@ -30,7 +29,7 @@ def error_response(request: Request[Any, Any, Any], error: GatewayError) -> Resp
     return Response(
         dialect.render_error(error, rid),
         status_code=dialect.error_status(error),
-        headers={**error.headers(), REQUEST_ID_HEADER[dialect.name]: rid},
+        headers={**error.headers(), dialect.request_id_header: rid},
         media_type="application/json",
     )
 

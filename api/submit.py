@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import msgspec
 from litestar import Request
 from litestar.types import ASGIApp
 
-from api.answers import finished, pending, plain, streamed
-from api.auth import Caller, Door
+from api.answers import finished, pending, plain
+from api.auth import Caller, Door, owns
+from api.follow import Follower
 from api.headers import Wishes, forwarded, wishes
 from api.wait import Hub, Waiter
 from shared.bodies import Bodies
-from shared.dialects import DIALECTS
 from shared.dialects.base import Dialect, Head
-from shared.errors import CallerError, Cancelled, GatewayError, InvalidRequest, StoreError, TooLarge
+from shared.errors import CallerError, Cancelled, InvalidRequest, TooLarge
 from shared.ids import job_id, now_ms, request_id
-from shared.jobs import Job, Notice, Outcome, State
+from shared.jobs import Job, Outcome, State
 from shared.lanes import Lane
 from shared.models import split_model
 from shared.queue import Queue, Submission, no_such_job
 from shared.settings import Settings
-from shared.sse import COMMENT, write
-
-log = logging.getLogger("hermod.api")
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -36,9 +31,6 @@ PLAIN_TTL_S = 300
 """How long the outcome of a request that was waited for is kept: its SDK's own retry may still ask for it."""
 ASYNC_DEADLINE_S = 86_400
 """An async job nobody could run for a day expires: what arq does, and the window of the vendors' batches."""
-LEAVING_AGAIN_S = 0.5
-LEAVING_TRIES = 120
-"""For a minute, as long as a worker keeps its outcome, the job of a client that left is cancelled despite an outage."""
 
 
 class Gateway:
@@ -50,7 +42,7 @@ class Gateway:
         self.hub = hub
         self.bodies = bodies
         self.door = Door(settings)
-        self._leaving: set[asyncio.Task[None]] = set()
+        self.follower = Follower(queue, hub)
 
     async def answer(self, request: AnyRequest, dialect: Dialect, operation: str = "chat") -> ASGIApp:
         """Answer a POST whose body is a request of `dialect`. Raises GatewayError."""
@@ -58,15 +50,18 @@ class Gateway:
         headers = dict(request.headers)
         asker, wish = self.door.caller(headers), wishes(headers, client)
         if wish.poll_id:
-            return await self._poll(dialect, asker.owner, wish)
+            return await self._poll(dialect, operation, asker.owner, wish)
         body = await read_body(request, client.max_request_body_size_mb)
-        head = dialect.read_head(body, operation)
+        head = dialect.read_head(body, operation, headers)
         if head.stream and wish.submit:
             raise InvalidRequest("stream: not possible together with x-bf-async; leave one out.", param="stream")
         for model in (head.model, *head.fallbacks):
             split_model(model, self.settings.providers, dialect.default_provider)
         job = _job(dialect, operation, asker.owner, wish, head, forwarded(headers, client))
-        return await self._submit(request, dialect, asker, job, body, wish)
+        if job.store:
+            job = msgspec.structs.replace(job, ttl_s=wish.ttl_s if wish.submit else client.response_store_ttl)
+        detached = wish.submit or head.background
+        return await self._submit(request, dialect, asker, job, body, wish, detached=detached)
 
     async def ask(self, request: AnyRequest, dialect: Dialect, operation: str) -> Outcome:
         """Run a job that has no body (`models`) and wait for it. Raises GatewayError."""
@@ -77,24 +72,36 @@ class Gateway:
             return await self._outcome_or_leave(request, job, waiter)
 
     async def _submit(
-        self, request: AnyRequest, dialect: Dialect, asker: Caller, job: Job, body: bytes, wish: Wishes
+        self,
+        request: AnyRequest,
+        dialect: Dialect,
+        asker: Caller,
+        job: Job,
+        body: bytes,
+        wish: Wishes,
+        *,
+        detached: bool,
     ) -> ASGIApp:
-        waits = not wish.submit or wish.wait_s > 0
+        waits = not detached or job.stream or wish.wait_s > 0
         with contextlib.ExitStack() as stack:
             waiter = stack.enter_context(self.hub.waiting(job.id))
-            submission = await self._push(asker, job, body, wish, waits=waits)
+            submission = await self._push(asker, job, body, wish, waits=waits, detached=detached)
             if not submission.new:
                 waiter = stack.enter_context(self.hub.waiting(submission.job_id))
                 waiter.miss()
                 job = msgspec.structs.replace(job, id=submission.job_id)
             if job.stream:
-                return await self._follow(dialect, job, waiter, stack)
-            if wish.submit:
+                return await self.follower.answer(job, waiter, stack)
+            if detached:
                 outcome = await self._outcome(waiter, wish.wait_s) if waits else None
-                return finished(dialect, job, outcome) if outcome else pending(dialect, job, State.QUEUED, waited=waits)
+                if outcome:
+                    return finished(dialect, job, outcome)
+                return pending(dialect, job, State.QUEUED, body, waited=waits)
             return plain(dialect, job, await self._outcome_or_leave(request, job, waiter))
 
-    async def _push(self, asker: Caller, job: Job, body: bytes, wish: Wishes, *, waits: bool) -> Submission:
+    async def _push(
+        self, asker: Caller, job: Job, body: bytes, wish: Wishes, *, waits: bool, detached: bool
+    ) -> Submission:
         """Put the job into the queue, a large body saved before; one that was not needed after all is deleted."""
         job = await self.bodies.save_request(job, body)
         try:
@@ -102,7 +109,7 @@ class Gateway:
                 job,
                 body,
                 waiter=self.hub.channel if waits else "",
-                detached=wish.submit,
+                detached=detached,
                 look_for_same=wish.retried,
                 idempotency_key=wish.idempotency_key,
                 share=asker.share,
@@ -114,11 +121,11 @@ class Gateway:
             await self.bodies.discard_request(job)
         return submission
 
-    async def _poll(self, dialect: Dialect, owner: str, wish: Wishes) -> ASGIApp:
+    async def _poll(self, dialect: Dialect, operation: str, owner: str, wish: Wishes) -> ASGIApp:
         with self.hub.waiting(wish.poll_id) as waiter:
             snapshot = await self.queue.look(wish.poll_id, self.hub.channel if wish.wait_s else "")
             job = snapshot.job
-            if job.owner != owner or job.dialect != dialect.name:
+            if not owns(owner, job) or (job.dialect, job.operation) != (dialect.name, operation):
                 raise no_such_job()
             outcome = snapshot.outcome
             if outcome is None and wish.wait_s:
@@ -145,63 +152,13 @@ class Gateway:
             gone.cancel()
             if not done.done():
                 done.cancel()
-                self._leave(job)
+                self.follower.leave(job)
         outcome = await done if done.done() else None
         return outcome or Outcome(status=Cancelled.status)
 
-    async def _follow(self, dialect: Dialect, job: Job, waiter: Waiter, stack: contextlib.ExitStack) -> ASGIApp:
-        """Relay the job's events; an error before the first of them is a plain error response."""
-        events = self.hub.follow(waiter)
-        first = await anext(events)
-        if isinstance(first, Notice) and first.state is not State.SUCCEEDED:
-            return plain(dialect, job, first.outcome or Outcome(status=Cancelled.status))
-        relayed = self._relayed(job, first, events, stack.pop_all())
-        return streamed(dialect, job, relayed)
-
-    async def _relayed(
-        self,
-        job: Job,
-        event: bytes | Notice | None,
-        events: AsyncIterator[bytes | Notice | None],
-        stack: contextlib.ExitStack,
-    ) -> AsyncIterator[bytes]:
-        begun = False
-        with stack:
-            try:
-                while not isinstance(event, Notice):
-                    begun = begun or event is not None
-                    yield COMMENT if event is None else event
-                    event = await anext(events)
-                if not begun and event.outcome and event.state is not State.SUCCEEDED:
-                    yield write(event.outcome.body, "error")
-            except GatewayError as error:
-                yield DIALECTS[job.dialect].stream_error(error, job.request_id)
-            finally:
-                if not isinstance(event, Notice):
-                    self._leave(job)
-
-    def _leave(self, job: Job) -> None:
-        """Cancel in a task of its own: the request's own task is being cancelled."""
-        self._background(self._cancel(job))
-
-    async def _cancel(self, job: Job) -> None:
-        for _ in range(LEAVING_TRIES):
-            try:
-                await self.queue.cancel(job, self.hub.channel)
-            except StoreError:
-                await asyncio.sleep(LEAVING_AGAIN_S)
-            else:
-                return
-        log.warning("nobody waits for a job that could not be cancelled", extra={"job_id": job.id})
-
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
-
 
 def _job(dialect: Dialect, operation: str, owner: str, wish: Wishes, head: Head, headers: dict[str, str]) -> Job:
-    now = now_ms()
+    now, detached = now_ms(), wish.submit or head.background
     return Job(
         id=job_id(),
         owner=owner,
@@ -214,8 +171,9 @@ def _job(dialect: Dialect, operation: str, owner: str, wish: Wishes, head: Head,
         request_id=request_id(),
         created_ms=now,
         ttl_s=wish.ttl_s if wish.submit else PLAIN_TTL_S,
-        deadline_ms=now + int((ASYNC_DEADLINE_S if wish.submit else wish.patience_s) * 1000),
-        lane=Lane.ASYNC if wish.submit else Lane.INTERACTIVE,
+        deadline_ms=now + int((ASYNC_DEADLINE_S if detached else wish.patience_s) * 1000),
+        lane=Lane.ASYNC if detached else Lane.INTERACTIVE,
+        store=head.store or head.background,
     )
 
 

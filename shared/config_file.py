@@ -103,6 +103,7 @@ def _client(client: Section, warnings: list[str]) -> ClientSettings:
     filters = client.section("header_filter_config")
     settings = ClientSettings(
         async_job_result_ttl=client.integer("async_job_result_ttl", default.async_job_result_ttl, least=1),
+        response_store_ttl=client.integer("response_store_ttl", default.response_store_ttl, least=1),
         async_job_result_ttl_max=client.integer("async_job_result_ttl_max", default.async_job_result_ttl_max, least=1),
         max_request_body_size_mb=client.integer("max_request_body_size_mb", default.max_request_body_size_mb, least=1),
         header_filter_config=HeaderFilter(

@@ -13,6 +13,19 @@ def job_id() -> str:
     return str(uuid.uuid4())
 
 
+def response_id(job_id: str) -> str:
+    """The id of a job's answer on the Responses surface, where clients ask for it again: `resp_` and 32 hex digits."""
+    return "resp_" + job_id.replace("-", "")
+
+
+def job_of(response_id: str) -> str:
+    """The job behind a response's id, or behind its own; what is neither is returned and leads nowhere."""
+    try:
+        return str(uuid.UUID(response_id.removeprefix("resp_")))
+    except ValueError:
+        return response_id
+
+
 def request_id() -> str:
     """The vendor's request-id header, e.g. `req_5f0c…`."""
     return "req_" + secrets.token_hex(12)

@@ -62,7 +62,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         id: UUID; also arq's job id.
         owner: `anonymous`, or the hash of the virtual key that submitted it.
         dialect: name of the client's dialect.
-        operation: `chat`, `count_tokens` or `models`.
+        operation: `chat`, `count_tokens`, `embeddings` or `models`.
         model: as the client wrote it.
         fallbacks: `provider/model` strings to try when the first target fails.
         stream: the client follows the events instead of waiting for the outcome.
@@ -72,6 +72,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         deadline_ms: Unix milliseconds after which nobody wants the answer: a queued job then expires.
         created_ms: Unix milliseconds.
         body_blob: the body is a blob, see `shared/bodies.py`; else it lies in the record.
+        store: the body is kept as long as the outcome, for the client may ask for both again.
     """
 
     id: str
@@ -88,6 +89,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool = False
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     body_blob: bool = False
+    store: bool = False
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +117,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         status: HTTP status for the client.
         headers: response headers the gateway adds (who served it, what was dropped).
-        body: bytes in the client's dialect; empty for a stream, whose bytes lie in its event stream.
+        body: bytes in the client's dialect. A stream's bytes lie in its event stream; its outcome has the whole
+            answer only in a dialect that lets clients read it later.
         usage: None when the provider reported none.
         blob: key of the blob that holds the body, see `shared/bodies.py`; empty when it is in `body`.
     """

@@ -2,7 +2,7 @@
 
 Keys (one Redis, not Redis Cluster: arq's key names carry no hash tag), besides those of `shared/lanes.py`:
 
-    hermod:job:<id>     hash: spec body state attempts outcome waiters detached lane owner weight cap deadline
+    hermod:job:<id>     hash: spec body state attempts outcome waiters detached store lane owner weight cap deadline
                         crashes cancel ended_by; Unix ms of the first claim and of the end: started ended
     hermod:owned:<owner>  sorted set of the owner's detached jobs, for listing them; score = Unix ms of creation
     hermod:events:<id>  stream: the SSE pieces of a streamed answer, ids 1-0, 2-0, …
@@ -86,7 +86,7 @@ local function named_before(idem, what, waiter)
   return join(other, waiter)
 end
 
-local function one(id, spec, body, arq_job, waiter, what, look, name, detached,
+local function one(id, spec, body, arq_job, waiter, what, look, name, detached, store,
                    lane, owner, weight, cap, most, deadline, created)
   local record, same, idem = 'hermod:job:' .. id, 'hermod:same:' .. what, 'hermod:idem:' .. name
   if redis.call('EXISTS', record) == 1 then return {'new', id} end
@@ -107,7 +107,7 @@ local function one(id, spec, body, arq_job, waiter, what, look, name, detached,
   redis.call('SET', same, id, 'EX', SAME_REQUEST_S)
   redis.call('HSET', record, 'spec', spec, 'body', body, 'state', 'queued', 'detached', detached,
              'waiters', waiter == '' and '' or waiter .. ' ', 'lane', lane, 'owner', owner, 'weight', weight,
-             'cap', cap, 'deadline', deadline)
+             'cap', cap, 'deadline', deadline, 'store', store)
   accepted[#accepted + 1] = tonumber(created) - NEVER_DUE
   accepted[#accepted + 1] = id
   payloads[#payloads + 1] = 'arq:job:' .. id
@@ -135,7 +135,8 @@ _CANCEL = Script(
     + """
 local function one(id, outcome, done, ttl, leaving)
   local record = 'hermod:job:' .. id
-  local state, waiters, detached, owner = unpack(redis.call('HMGET', record, 'state', 'waiters', 'detached', 'owner'))
+  local state, waiters, detached, owner, store = unpack(redis.call(
+    'HMGET', record, 'state', 'waiters', 'detached', 'owner', 'store'))
   if not state then return nil end
   if leaving ~= '' then
     local from, to = string.find(waiters, leaving .. ' ', 1, true)
@@ -146,7 +147,7 @@ local function one(id, outcome, done, ttl, leaving)
   if state == 'queued' then
     forget(id, owner)
     redis.call('HSET', record, 'state', 'cancelled', 'outcome', outcome, 'ended', clock_ms())
-    redis.call('HDEL', record, 'body')
+    if store ~= '1' then redis.call('HDEL', record, 'body') end
     redis.call('EXPIRE', record, ttl)
     redis.call('EXPIRE', 'hermod:events:' .. id, ttl)
     tell(waiters, done)
@@ -171,6 +172,21 @@ local function one(id, waiter)
     redis.call('HSET', record, 'waiters', (fields[5] or '') .. waiter .. ' ')
   end
   return fields
+end
+""",
+    even_when_full=True,
+)
+
+
+_FORGET = Script(
+    """
+local function one(id, owner)
+  local record = 'hermod:job:' .. id
+  local state = redis.call('HGET', record, 'state')
+  if state == 'queued' or state == 'running' then return 0 end
+  redis.call('DEL', record, 'hermod:events:' .. id)
+  redis.call('ZREM', 'hermod:owned:' .. owner, id)
+  return 1
 end
 """,
     even_when_full=True,
@@ -204,6 +220,11 @@ class Submission(NamedTuple):
 def no_such_job() -> NotFound:
     """One message, whether a job is unknown, expired or another's: ids of others cannot be tried out."""
     return NotFound("No such job: unknown, expired, or not yours.", code="job_not_found")
+
+
+def unpack_events(entries: list[tuple[bytes, list[bytes]]]) -> list[tuple[int, bytes]]:
+    """Entries of an event stream as (number, SSE bytes)."""
+    return [(int(entry_id.split(b"-")[0]), fields[1]) for entry_id, fields in entries]
 
 
 def arq_record(job_id: str, created_ms: int) -> bytes:
@@ -256,6 +277,7 @@ class Queue:
             int(look_for_same),
             digest(job.owner.encode(), idempotency_key.encode()) if idempotency_key else "",
             int(detached),
+            int(job.store),
             job.lane,
             job.owner,
             share.weight,
@@ -307,8 +329,15 @@ class Queue:
 
     async def events(self, job_id: str, after: int = 0) -> list[tuple[int, bytes]]:
         """Pieces of the job's event stream with a number above `after`, as (number, SSE bytes)."""
-        entries = await self._store.call("XRANGE", EVENTS + job_id, f"({after}-0" if after else "-", "+")
-        return [(int(entry_id.split(b"-")[0]), fields[1]) for entry_id, fields in entries]
+        return unpack_events(await self._store.call("XRANGE", EVENTS + job_id, f"({after}-0" if after else "-", "+"))
+
+    async def request(self, job_id: str) -> bytes:
+        """The body of a request as the job's record holds it: empty when it is a blob, or not kept beyond the end."""
+        return await self._store.call("HGET", JOB + job_id, "body") or b""
+
+    async def forget(self, job: Job) -> bool:
+        """Delete a finished job's record, with request, answer and event stream; False when it has not finished."""
+        return bool(await self._store.run(_FORGET, job.id, job.owner))
 
     async def workers(self) -> int:
         """Worker processes that were alive within their last lease."""

@@ -94,6 +94,8 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         async_job_result_ttl: seconds an outcome is kept from completion when the request names none; default 3600.
         async_job_result_ttl_max: the most seconds a request may ask for; default 604800 (a week). Ours.
+        response_store_ttl: seconds a stored response of `/responses` can be read and continued, from completion, unless
+            it was submitted with a time of its own; default 3600. Ours.
         max_request_body_size_mb: larger bodies are refused, in MiB; default 32, Anthropic's limit for messages.
         header_filter_config: inbound headers that travel to the provider.
         enforce_auth_on_inference: a virtual key is required; default false.
@@ -104,6 +106,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     async_job_result_ttl: int = 3600
     async_job_result_ttl_max: int = 604_800
+    response_store_ttl: int = 3600
     max_request_body_size_mb: int = 32
     header_filter_config: HeaderFilter = HeaderFilter()
     enforce_auth_on_inference: bool = False

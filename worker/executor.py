@@ -19,12 +19,15 @@ from shared.jobs import Attempt, Job, Outcome
 from shared.models import ListedModel
 from shared.sse import FrameReader
 from worker.lease import Lease
+from worker.providers.base import PassThrough
 from worker.relay import Pieces, Relay, SameWire, Translated
 from worker.retry import Next, decide
 from worker.routing import Router, Target, place
 from worker.transport import Call, Transport
 
 MODELS_TIMEOUT_S = 10.0
+TRANSLATED = frozenset({"chat", "count_tokens"})
+"""Operations that a provider of another wire can do; what it cannot its adapter's `path` says."""
 
 
 class TryLater(Exception):
@@ -86,59 +89,63 @@ class Executor:
 
     async def _attempt(self, lease: Lease, target: Target) -> Outcome:
         job, dialect = lease.job, DIALECTS[lease.job.dialect]
-        if dialect.wire == target.adapter.wire:
-            call = _call(job, target, target.adapter.edit(lease.body, target.row, target.model))
+        if wire := target.speaking(dialect.wire):
+            call = _call(job, target, wire, wire.edit(lease.body, target.row, target.model))
             if job.stream:
-                relay = SameWire(target.adapter.tap(target.row, lease.body), target.row.name)
-                return await self._stream(lease, target, call, relay)
-            return await self._plain_same_wire(target, call)
-        if job.operation != "chat":
+                relay = SameWire(wire.tap(target.row, job, lease.body), target.row.name)
+                return await self._stream(lease, target, wire, call, relay)
+            return await self._plain_same_wire(lease, target, wire, call)
+        if job.operation not in TRANSLATED:
             raise Unsupported(
                 f"model: provider {target.row.name!r} has no {job.operation} on this surface.", param="model"
             )
         return await self._translated(lease, dialect, target)
 
-    async def _plain_same_wire(self, target: Target, call: Call) -> Outcome:
-        body = await self._send(target, call)
+    async def _plain_same_wire(self, lease: Lease, target: Target, wire: PassThrough, call: Call) -> Outcome:
+        body = await self._send(target, wire, call)
         try:
-            usage = target.adapter.usage(body)
+            usage = wire.usage(body)
+            body = wire.relabel(body, lease.job, lease.body)
         except msgspec.MsgspecError as cause:
             raise Garbled("The provider's answer is not JSON.", provider=target.row.name) from cause
         return Outcome(status=200, body=body, usage=usage if usage.known else None)
 
     async def _translated(self, lease: Lease, dialect: Dialect, target: Target) -> Outcome:
-        request = dialect.parse(lease.body, target.model)
-        rendered = target.adapter.render(request, target.row)
-        call = _call(lease.job, target, rendered.body)
+        job, adapter = lease.job, target.adapter
+        request = dialect.parse(lease.body, target.model, job.headers)
+        rendered = adapter.render(request, target.row, job.operation)
+        call = _call(job, target, adapter, rendered.body)
         headers = {"x-bf-dropped": ", ".join(rendered.dropped)} if rendered.dropped else {}
-        if lease.job.stream:
-            renderer = dialect.stream(include_usage=request.include_usage)
-            relay = Translated(target.adapter.stream(target.row), renderer, target.row.name, now_ms() // 1000)
-            outcome = await self._stream(lease, target, call, relay)
+        if job.stream:
+            renderer = dialect.stream(request, job, lease.body)
+            relay = Translated(adapter.stream(target.row), renderer, target.row.name, now_ms() // 1000)
+            outcome = await self._stream(lease, target, adapter, call, relay)
             outcome.headers.update(headers)
             return outcome
-        body = await self._send(target, call)
+        body = await self._send(target, adapter, call)
         try:
-            answer = target.adapter.parse(body, target.row)
+            if job.operation == "count_tokens":
+                return Outcome(status=200, body=dialect.render_count(adapter.count(body)), headers=headers)
+            answer = adapter.parse(body, target.row)
         except msgspec.MsgspecError as cause:
             raise Garbled("The provider's answer cannot be read.", provider=target.row.name) from cause
         if answer.created_s is None:
             answer = msgspec.structs.replace(answer, created_s=now_ms() // 1000)
         usage = answer.usage if answer.usage.known else None
-        return Outcome(status=200, body=dialect.render(answer), usage=usage, headers=headers)
+        return Outcome(status=200, body=dialect.render(answer, job, lease.body), usage=usage, headers=headers)
 
-    async def _send(self, target: Target, call: Call) -> bytes:
+    async def _send(self, target: Target, wire: PassThrough, call: Call) -> bytes:
         answer = await self._transport.send(call)
         if answer.status >= 300:  # noqa: PLR2004 - a redirect is never followed: the key is bound to its host
-            raise target.adapter.error(target.row, answer.status, answer.headers, answer.body)
+            raise wire.error(target.row, answer.status, answer.headers, answer.body)
         return answer.body
 
-    async def _stream(self, lease: Lease, target: Target, call: Call, relay: Relay) -> Outcome:
+    async def _stream(self, lease: Lease, target: Target, wire: PassThrough, call: Call, relay: Relay) -> Outcome:
         pieces = Pieces(lease)
         try:
             async with self._transport.stream(call) as answer:
                 if answer.status >= 300:  # noqa: PLR2004 - as above
-                    raise target.adapter.error(target.row, answer.status, answer.headers, await answer.read())
+                    raise wire.error(target.row, answer.status, answer.headers, await answer.read())
                 await _pump(answer.chunks(), relay, pieces, target.row.name)
         except ProviderError as error:
             await pieces.close()
@@ -149,7 +156,7 @@ class Executor:
             pieces.abandon()
             raise
         await pieces.close()
-        return Outcome(status=200, usage=relay.usage)
+        return Outcome(status=200, body=relay.final, usage=relay.usage)
 
     # --- models ---------------------------------------------------------------------------------------
 
@@ -181,7 +188,7 @@ class Executor:
             provider=provider,
             timeout_s=MODELS_TIMEOUT_S,
         )
-        body = await self._send(target, call)
+        body = await self._send(target, target.adapter, call)
         try:
             listed = target.adapter.models(body)
         except msgspec.MsgspecError as cause:
@@ -214,12 +221,12 @@ async def _pump(chunks: AsyncIterator[bytes], relay: Relay, pieces: Pieces, prov
     await pieces.write(relay.close())
 
 
-def _call(job: Job, target: Target, body: bytes) -> Call:
+def _call(job: Job, target: Target, wire: PassThrough, body: bytes) -> Call:
     network = target.provider.network
     return Call(
         method="POST",
-        url=target.base_url + target.adapter.path(job.operation),
-        headers={**target.adapter.headers(target.row, target.key.value, job.headers), **network.extra_headers},
+        url=target.base_url + wire.path(job.operation),
+        headers={**wire.headers(target.row, target.key.value, job.headers), **network.extra_headers},
         body=body,
         provider=target.row.name,
         timeout_s=network.default_request_timeout_in_seconds,

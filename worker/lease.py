@@ -10,7 +10,7 @@ import msgspec
 
 from shared.errors import StoreError
 from shared.jobs import Attempt, Job, Notice, Outcome, State
-from shared.queue import EVENTS, cancelled_outcome, pack, unpack_attempts, unpack_job
+from shared.queue import EVENTS, cancelled_outcome, pack, unpack_attempts, unpack_events, unpack_job
 from shared.stores.redis import RedisStore, Script
 from worker.lease_scripts import APPEND, DEFER, FINISH
 
@@ -97,10 +97,10 @@ class Lease:
         """Add piece `seq` (from 1) to the job's event stream and tell its followers. Raises LeaseLost."""
         await self._persist(APPEND, seq, data, pack(Notice(self.id, seq, data)))
 
-    async def pieces(self) -> int:
-        """Number of the last piece of the job's event stream, 0 when there is none."""
-        last = await self._store.call("XREVRANGE", EVENTS + self.id, "+", "-", "COUNT", 1)
-        return int(last[0][0].split(b"-")[0]) if last else 0
+    async def last_piece(self) -> tuple[int, bytes] | None:
+        """Number and bytes of the last piece of the job's event stream; None when there is none."""
+        entries = unpack_events(await self._store.call("XREVRANGE", EVENTS + self.id, "+", "-", "COUNT", 1))
+        return entries[0] if entries else None
 
     async def _persist(self, script: Script, *args: Any) -> Any:
         """Write, and go on trying while Redis is away: what a provider answered is paid for."""

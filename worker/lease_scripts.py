@@ -5,6 +5,11 @@ from __future__ import annotations
 from shared.lanes import LUA
 from shared.stores.redis import Script
 
+FOLLOWED_S = 300
+"""How long the events of a stream that was followed are kept: its reader may be slow, its SDK may ask again."""
+MOST_PIECES = 65_536
+"""Pieces kept of one stream, about 16 MiB of tokens sent one by one: no provider can fill Redis with one answer."""
+
 # Nobody was alive for an instant: Redis was away for a whole lease, or every worker was. What workers hold is theirs
 # for another lease then, rather than run a second time by whoever comes back first.
 _SPARE = """
@@ -192,20 +197,23 @@ FINISH = Script(
     + """
 local function one(id, fence, state, outcome, attempts, ttl, done, arq_result, stream)
   local record = 'hermod:job:' .. id
-  local owner, cap, waiters, ended_by = unpack(redis.call('HMGET', record, 'owner', 'cap', 'waiters', 'ended_by'))
+  local owner, cap, waiters, ended_by, detached, store = unpack(redis.call(
+    'HMGET', record, 'owner', 'cap', 'waiters', 'ended_by', 'detached', 'store'))
   if redis.call('GET', 'arq:in-progress:' .. id) ~= fence then return ended_by == fence and 1 or 0 end
   forget(id, owner)
   release(owner, cap)
-  redis.call('HDEL', record, 'body', 'cancel')
+  redis.call('HDEL', record, 'cancel', store == '1' and 'cancel' or 'body')
   redis.call('HSET', record, 'state', state, 'outcome', outcome, 'attempts', attempts, 'ended_by', fence,
              'ended', clock_ms())
   redis.call('EXPIRE', record, ttl)
-  if stream == '1' then redis.call('EXPIRE', 'hermod:events:' .. id, ttl) end
+  if stream == '1' then
+    redis.call('EXPIRE', 'hermod:events:' .. id, detached == '1' and ttl or math.min(ttl, FOLLOWED_S))
+  end
   if arq_result ~= '' then redis.call('SET', 'arq:result:' .. id, arq_result, 'EX', ttl) end
   tell(waiters, done)
   return 1
 end
-""",
+""".replace("FOLLOWED_S", str(FOLLOWED_S)),
     even_when_full=True,
 )
 
@@ -239,11 +247,11 @@ APPEND = Script(
 local function one(id, fence, seq, data, notice)
   if redis.call('GET', 'arq:in-progress:' .. id) ~= fence then return 0 end
   local events, number = 'hermod:events:' .. id, seq .. '-0'
-  local added = redis.pcall('XADD', events, number, 'd', data)
+  local added = redis.pcall('XADD', events, 'MAXLEN', '~', MOST_PIECES, number, 'd', data)
   if type(added) == 'table' and added.err then return #redis.call('XRANGE', events, number, number) end
   tell(redis.call('HGET', 'hermod:job:' .. id, 'waiters'), notice)
   return 1
 end
-""",
+""".replace("MOST_PIECES", str(MOST_PIECES)),
     even_when_full=True,
 )

@@ -28,6 +28,11 @@ class Relay(Protocol):
         """What the provider reported, once it has."""
         ...
 
+    @property
+    def final(self) -> bytes:
+        """After the end: the whole answer, in a dialect whose clients may read it later; else empty."""
+        ...
+
     def feed(self, frame: Frame) -> bytes:
         """Bytes for the client, possibly none."""
         ...
@@ -48,6 +53,11 @@ class SameWire:
     def usage(self) -> Usage | None:
         """What the tap saw."""
         return self._tap.usage if self._tap.usage.known else None
+
+    @property
+    def final(self) -> bytes:
+        """What the tap kept."""
+        return self._tap.final
 
     def feed(self, frame: Frame) -> bytes:
         """The frame's own bytes; Garbled for what is no event, as when a proxy answers with a page."""
@@ -77,6 +87,11 @@ class Translated:
         self._provider = provider
         self._created_s = created_s
         self.usage: Usage | None = None
+
+    @property
+    def final(self) -> bytes:
+        """What the renderer kept."""
+        return self._renderer.final
 
     def feed(self, frame: Frame) -> bytes:
         """The frame's events in the client's dialect."""

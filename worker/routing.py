@@ -11,8 +11,8 @@ from shared.errors import InvalidRequest
 from shared.jobs import Attempt, Job
 from shared.models import split_model
 from shared.settings import ProviderKey, ProviderSettings, Settings
-from worker.providers.base import Adapter, Row
-from worker.providers.catalog import ROWS, adapters, base_url, custom
+from worker.providers.base import Adapter, PassThrough, Row
+from worker.providers.catalog import ROWS, adapters, base_url, custom, relays
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -34,8 +34,15 @@ class Target(msgspec.Struct, frozen=True):
         """Origin and path prefix the call goes to."""
         return base_url(self.row, self.provider.network.base_url)
 
+    def speaking(self, wire: str) -> PassThrough | None:
+        """What passes a client's bodies of `wire` through to this provider; None when they must be translated."""
+        if wire == self.adapter.wire:
+            return self.adapter
+        return RELAYS[wire] if wire in self.row.relays else None
+
 
 ADAPTERS = adapters()
+RELAYS = relays()
 NO_KEY = ProviderKey(name="none", value="")
 
 

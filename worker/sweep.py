@@ -215,15 +215,16 @@ async def heal(store: RedisStore) -> Counter[str]:
 async def forget_blobs(store: RedisStore, bodies: Bodies, before_s: float) -> int:
     """Delete blobs last written before `before_s` (Unix seconds) that nobody will read: how many.
 
-    An outcome is kept as long as its record, a request until its job has ended. Raises StoreError.
+    An outcome is kept as long as its record, and so is a stored request; any other until its job has ended.
+    Raises StoreError.
     """
     gone: list[str] = []
     batch: list[tuple[str, str, bool]] = []
 
     async def look() -> None:
-        states = await asyncio.gather(*(store.call("HGET", JOB + job_id, "state") for _, job_id, _ in batch))
-        for (key, _, is_request), state in zip(batch, states, strict=True):
-            if state is None or (is_request and State(state.decode()).final):
+        records = await asyncio.gather(*(store.call("HMGET", JOB + job_id, "state", "store") for _, job_id, _ in batch))
+        for (key, _, is_request), (state, kept) in zip(batch, records, strict=True):
+            if state is None or (is_request and kept != b"1" and State(state.decode()).final):
                 gone.append(key)
         batch.clear()
 

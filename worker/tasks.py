@@ -24,7 +24,7 @@ async def run_job(ctx: dict[str, Any], _job_id: str) -> None:
     """Run one attempt of the leased job in `ctx["lease"]`; end it, or give it back for another attempt."""
     lease: Lease = ctx["lease"]
     bodies: Bodies = ctx["bodies"]
-    if await _advance(lease, ctx["executor"], bodies):
+    if await _advance(lease, ctx["executor"], bodies) and not lease.job.store:
         await bodies.discard_request(lease.job)
 
 
@@ -34,7 +34,7 @@ async def _advance(lease: Lease, executor: Executor, bodies: Bodies) -> bool:
         message = f"The request took down {lease.crashes} workers and is not tried again."
         await _end_broken(lease, GatewayError(message, code="poison", should_retry=False))
         return True
-    if lease.again and lease.job.stream and await lease.pieces():
+    if lease.again and lease.job.stream and await lease.last_piece():
         await _end_broken(lease, GatewayError("The answer broke off: the worker that relayed it is gone. Ask again."))
         return True
     if lease.late:
@@ -75,13 +75,10 @@ async def _succeed(lease: Lease, outcome: Outcome, bodies: Bodies) -> None:
 
 
 async def _end_broken(lease: Lease, error: GatewayError) -> None:
-    if begun := await lease.pieces():
-        await lease.append(begun + 1, _stream_error(lease.job, error))
+    if begun := await lease.last_piece():
+        number, last = begun
+        await lease.append(number + 1, DIALECTS[lease.job.dialect].stream_error(error, lease.job, last))
     await lease.finish(State.FAILED, failed(lease.job, error))
-
-
-def _stream_error(job: Job, error: GatewayError) -> bytes:
-    return DIALECTS[job.dialect].stream_error(error, job.request_id)
 
 
 def failed(job: Job, error: GatewayError) -> Outcome:

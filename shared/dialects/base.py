@@ -6,6 +6,8 @@ the shape below in its `__init__.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 import msgspec
@@ -13,6 +15,9 @@ import msgspec
 from shared.chat import ChatRequest, ChatResponse
 from shared.errors import GatewayError
 from shared.events import Event
+from shared.jobs import Job, State
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -23,15 +28,26 @@ class Head(msgspec.Struct, frozen=True):
         stream: the client asked for server-sent events.
         fallbacks: the gateway's own list of `provider/model` strings; empty when the field is absent or is the
             vendor's own (a list of objects, or a string).
+        background: the client will come back for the answer, as with `x-bf-async` (OpenAI's `background`).
+        store: request and answer are kept, to be read and continued later (OpenAI's `store`).
+        previous: id of the stored answer whose conversation this request continues; empty for none.
     """
 
     model: str
     stream: bool = False
     fallbacks: tuple[str, ...] = ()
+    background: bool = False
+    store: bool = False
+    previous: str = ""
 
 
 class StreamRenderer(Protocol):
     """Turns canonical events into the dialect's SSE bytes. One per stream; holds the only state."""
+
+    @property
+    def final(self) -> bytes:
+        """After the end: the whole answer, where the dialect lets clients read it later; else empty."""
+        ...
 
     def feed(self, event: Event) -> bytes:
         """SSE bytes for one event, possibly empty."""
@@ -42,7 +58,7 @@ class Dialect(Protocol):
     """The client's side of the translation."""
 
     name: str
-    """`anthropic`, `openai_chat`; a job carries it."""
+    """`anthropic`, `openai_chat`, `openai_responses`; a job carries it."""
 
     wire: str
     """Equal to an adapter's `wire` when bodies can be passed through edited instead of rebuilt."""
@@ -50,17 +66,21 @@ class Dialect(Protocol):
     default_provider: str
     """Who serves a model without a `provider/` prefix."""
 
-    def read_head(self, body: bytes, operation: str = "chat") -> Head:
+    request_id_header: str
+    """Where the vendor's SDKs look for the id of the request."""
+
+    def read_head(self, body: bytes, operation: str = "chat", headers: Mapping[str, str] = NO_HEADERS) -> Head:
         """Check the envelope: JSON, an object, required fields present, types of the fields we rely on.
 
-        `operation` is `chat` or `count_tokens`; the latter asks for fewer fields.
+        `operation` is a job's; `headers` are the client's, names in lower case: they may say which version of the
+        API the body is written for.
 
         Raises:
-            InvalidRequest: naming the path of the field.
+            InvalidRequest: naming the path of the field, or the header.
         """
         ...
 
-    def parse(self, body: bytes, model: str) -> ChatRequest:
+    def parse(self, body: bytes, model: str, headers: Mapping[str, str] = NO_HEADERS) -> ChatRequest:
         """The whole body as a canonical request for `model` (the prefix already resolved away).
 
         Raises:
@@ -68,12 +88,16 @@ class Dialect(Protocol):
         """
         ...
 
-    def render(self, response: ChatResponse) -> bytes:
-        """A finished answer as the body of a plain 200."""
+    def render(self, response: ChatResponse, job: Job, body: bytes) -> bytes:
+        """A finished answer as the body of a plain 200; `body` is the request, of which some dialects repeat parts."""
         ...
 
-    def stream(self, *, include_usage: bool) -> StreamRenderer:
-        """A renderer for one stream."""
+    def render_count(self, tokens: int) -> bytes:
+        """The answer to `count_tokens`."""
+        ...
+
+    def stream(self, request: ChatRequest, job: Job, body: bytes) -> StreamRenderer:
+        """A renderer for one stream, the answer to `request`, which was parsed from `body`."""
         ...
 
     def render_error(self, error: GatewayError, request_id: str) -> bytes:
@@ -84,12 +108,12 @@ class Dialect(Protocol):
         """HTTP status for `error` on this surface."""
         ...
 
-    def stream_error(self, error: GatewayError, request_id: str) -> bytes:
-        """SSE bytes that end a stream that has already begun."""
+    def stream_error(self, error: GatewayError, job: Job, last: bytes) -> bytes:
+        """SSE bytes that end a stream that has already begun; `last` are the last bytes sent of it, whole frames."""
         ...
 
-    def placeholder(self, job_id: str, model: str, created_s: int) -> bytes:
-        """The answer to an accepted or unfinished async job."""
+    def placeholder(self, job: Job, state: State, body: bytes = b"") -> bytes:
+        """The answer to an accepted or unfinished job; `body` is the request where it is at hand."""
         ...
 
     def fill_empty(self, body: bytes) -> bytes:

@@ -10,6 +10,7 @@ from shared.dialects import DIALECTS
 from shared.errors import Garbled, GatewayError, InvalidRequest, ProviderError, Unsupported
 from shared.events import ArgumentsDelta, Broken, Finished, PartStarted, PartStopped, Started, TextDelta
 from shared.sse import FrameReader
+from tests.made import A_JOB, WITH_USAGE
 from tests.replay.recordings import COUNTS, Recording, recordings
 from worker.providers.catalog import ROWS, adapters
 
@@ -134,7 +135,7 @@ def test_every_plain_answer_says_the_same_in_both_dialects(wire):
         except Garbled:
             assert b'"choices"' not in recording.answer  # a transcription, filed under chat
             return "not a chat answer"
-        again = ADAPTERS[wire].parse(DIALECT[wire].render(answer), ROW[wire])
+        again = ADAPTERS[wire].parse(DIALECT[wire].render(answer, A_JOB, b""), ROW[wire])
         assert said(again.content) == said(answer.content)
         assert totals(again.usage) == totals(answer.usage)
         assert again.stop_reason == narrowed(answer.stop_reason, said(answer.content)[1], wire)
@@ -185,9 +186,9 @@ def test_every_stream_adds_up_to_the_same_answer_in_both_dialects(wire):
         events = events_of(recording.answer, recording.wire)
         if isinstance(events[-1], Broken):
             assert isinstance(events[-1].error, ProviderError)
-            assert b"".join(map(DIALECT[wire].stream(include_usage=True).feed, events[:-1])) is not None
+            assert b"".join(map(DIALECT[wire].stream(WITH_USAGE, A_JOB, b"").feed, events[:-1])) is not None
             return f"ends with {type(events[-1].error).__name__}"
-        renderer = DIALECT[wire].stream(include_usage=True)
+        renderer = DIALECT[wire].stream(WITH_USAGE, A_JOB, b"")
         again = events_of(b"".join(map(renderer.feed, events)), wire)
         words, end, _ = gathered(events)
         words_again, end_again, _ = gathered(again)
@@ -202,7 +203,7 @@ def test_every_stream_adds_up_to_the_same_answer_in_both_dialects(wire):
 def test_every_same_wire_stream_is_relayed_to_its_end():
     def relayed(recording):
         adapter, row = ADAPTERS[recording.wire], ROW[recording.wire]
-        tap, reader, out = adapter.tap(row, b'{"stream_options":{"include_usage":true}}'), FrameReader(), b""
+        tap, reader, out = adapter.tap(row, A_JOB, b'{"stream_options":{"include_usage":true}}'), FrameReader(), b""
         body = recording.answer.replace(b"\r\n", b"\n")
         try:
             for frame in [*reader.feed(recording.answer), *reader.close()]:

@@ -56,6 +56,7 @@ from shared.events import (
     TextDelta,
 )
 from shared.sse import Frame, FrameReader, write
+from tests.made import A_JOB, A_REQUEST
 from worker.providers.anthropic import ANTHROPIC
 from worker.providers.base import Row
 
@@ -658,11 +659,11 @@ def test_an_error_event_is_the_error_its_type_stands_for(upstream, kind, status)
     assert type(broken.error) is kind
     assert (broken.error.upstream_status, broken.error.upstream_type) == (status, upstream)
     with pytest.raises(kind, match="why"):
-        ANTHROPIC.tap(ROW, b"{}").feed(error)
+        ANTHROPIC.tap(ROW, A_JOB, b"{}").feed(error)
 
 
 def test_a_tap_relays_every_byte_and_keeps_the_usage():
-    tap = ANTHROPIC.tap(ROW, b"{}")
+    tap = ANTHROPIC.tap(ROW, A_JOB, b"{}")
     assert (tap.usage.known, tap.finished) == (False, False)
     frames = [START, opened(0, "text", text=""), piece(0, "text_delta", text="Hi"), closed(0), END]
     assert [tap.feed(one) for one in frames] == [one.raw for one in frames]
@@ -831,7 +832,7 @@ def test_every_recorded_answer_says_the_same_after_both_translations():
         if record["response_status"] != 200 or not isinstance(message, dict):
             continue
         response = ANTHROPIC.parse(json.dumps(message).encode(), ROW)
-        assert _shown(json.loads(DIALECT.render(response))) == _shown(message), name
+        assert _shown(json.loads(DIALECT.render(response, A_JOB, b""))) == _shown(message), name
         covered += 1
     assert covered > 300
 
@@ -902,7 +903,11 @@ def test_every_recorded_stream_says_the_same_after_both_translations():
         if not isinstance(record["response_body"], str):
             continue
         frames = _frames(record["response_body"])
-        parser, renderer, tap = ANTHROPIC.stream(ROW), DIALECT.stream(include_usage=False), ANTHROPIC.tap(ROW, b"{}")
+        parser, renderer, tap = (
+            ANTHROPIC.stream(ROW),
+            DIALECT.stream(A_REQUEST, A_JOB, b""),
+            ANTHROPIC.tap(ROW, A_JOB, b"{}"),
+        )
         found = [event for one in frames for event in parser.feed(one)] + parser.close()
         before, after = (
             _shown(_accumulate(some)) for some in (frames, FrameReader().feed(b"".join(map(renderer.feed, found))))

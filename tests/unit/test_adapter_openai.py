@@ -57,6 +57,7 @@ from shared.events import (
     TextDelta,
 )
 from shared.sse import Frame, FrameReader, write
+from tests.made import A_JOB, WITH_USAGE
 from tests.unit.openai_recordings import Recording, recordings
 from worker.providers.base import Row
 from worker.providers.openai import OPENAI
@@ -836,7 +837,7 @@ def test_comments_and_empty_data_are_no_events() -> None:
 
 
 def tapped(body: dict[str, Any], *frames: Frame, row: Row = PLAIN) -> tuple[list[bool], Usage, bool]:
-    tap = OPENAI.tap(row, json.dumps(body).encode())
+    tap = OPENAI.tap(row, A_JOB, json.dumps(body).encode())
     relayed = [tap.feed(one) == one.raw for one in frames]
     return relayed, tap.usage, tap.finished
 
@@ -875,13 +876,13 @@ def test_a_relayed_stream_is_finished_by_its_reason_or_done(frames: tuple[Frame,
 
 
 def test_comments_are_relayed_and_empty_data_lines_are_not() -> None:
-    tap = OPENAI.tap(PLAIN, b"{}")
+    tap = OPENAI.tap(PLAIN, A_JOB, b"{}")
     assert tap.feed(Frame("", b"", b": hi\n\n")) == b": hi\n\n"
     assert tap.feed(Frame("", b"", b"data:\n\n")) == b""
 
 
 def test_an_error_frame_is_raised_instead_of_relayed() -> None:
-    tap = OPENAI.tap(PLAIN, b"{}")
+    tap = OPENAI.tap(PLAIN, A_JOB, b"{}")
     with pytest.raises(Overloaded, match="busy"):
         tap.feed(frame({"error": {"message": "busy", "type": "overloaded_error"}}))
 
@@ -1037,7 +1038,7 @@ def test_a_recorded_answer_keeps_text_usage_and_reason() -> None:
         if recording.streamed or recording.status >= 400 or "choices" not in recording.body:
             continue
         before = recording.body
-        after = json.loads(DIALECT.render(OPENAI.parse(recording.response, row_of(recording))))
+        after = json.loads(DIALECT.render(OPENAI.parse(recording.response, row_of(recording)), A_JOB, b""))
         choice, made = before["choices"][0], after["choices"][0]
         calls = choice["message"].get("tool_calls") or []
         called = bool(calls or choice["message"].get("function_call"))
@@ -1072,7 +1073,7 @@ def test_a_recorded_stream_keeps_text_calls_usage_and_reason() -> None:
         parser = OPENAI.stream(row_of(recording))
         found = [event for one in frames for event in parser.feed(one)] + parser.close()
         in_order(found, recording.name)
-        renderer = DIALECT.stream(include_usage=True)
+        renderer = DIALECT.stream(WITH_USAGE, A_JOB, b"")
         made = FrameReader().feed(b"".join(renderer.feed(event) for event in found))
         before, after = Seen(frames), Seen(made)
         assert after.text == before.text, recording.name
@@ -1151,7 +1152,7 @@ def test_a_recorded_stream_is_relayed_whole_to_a_client_that_asked_for_usage() -
     for recording in recordings():
         if not recording.streamed or recording.status >= 400 or b'data: {"error"' in recording.response:
             continue
-        tap = OPENAI.tap(PLAIN, b'{"stream_options":{"include_usage":true}}')
+        tap = OPENAI.tap(PLAIN, A_JOB, b'{"stream_options":{"include_usage":true}}')
         frames = FrameReader().feed(recording.response)
         assert [tap.feed(one) for one in frames] == [one.raw for one in frames], recording.name
         assert tap.finished, recording.name

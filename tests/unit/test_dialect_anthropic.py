@@ -63,7 +63,9 @@ from shared.events import (
     Started,
     TextDelta,
 )
+from shared.jobs import State
 from shared.sse import FrameReader
+from tests.made import A_JOB, A_REQUEST, a_job
 
 RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings" / "anthropic"
 USER = {"role": "user", "content": "Hi"}
@@ -369,7 +371,7 @@ def test_a_system_turn_keeps_its_place():
 
 def answer(*content, stop_reason=StopReason.END, usage=Usage(), **fields) -> dict:  # noqa: B008 - immutable
     response = ChatResponse("msg_1", "m", tuple(content), stop_reason, usage, **fields)
-    return json.loads(ANTHROPIC.render(response))
+    return json.loads(ANTHROPIC.render(response, A_JOB, b""))
 
 
 def test_an_answer_has_every_field_the_sdks_read():
@@ -442,7 +444,7 @@ def test_a_refusal_is_text_with_its_own_stop_reason():
 
 
 def test_the_placeholder_is_a_message_without_content():
-    assert json.loads(ANTHROPIC.placeholder("job", "openai/m", 1)) == {
+    assert json.loads(ANTHROPIC.placeholder(a_job(id="job", model="openai/m"), State.QUEUED)) == {
         "type": "message",
         "id": "job",
         "role": "assistant",
@@ -473,7 +475,7 @@ def test_only_an_answer_without_content_is_filled(before, after):
 
 
 def stream(*events: Event) -> list[tuple[str, dict]]:
-    renderer = ANTHROPIC.stream(include_usage=False)
+    renderer = ANTHROPIC.stream(A_REQUEST, A_JOB, b"")
     frames = FrameReader().feed(b"".join(renderer.feed(event) for event in events))
     read = [(frame.event, json.loads(frame.data)) for frame in frames]
     assert all(name == data["type"] for name, data in read)
@@ -606,7 +608,9 @@ def test_error_details_carry_the_code(error, details):
 
 
 def test_a_stream_error_is_an_error_event():
-    (frame,) = FrameReader().feed(ANTHROPIC.stream_error(TimedOut("late", provider="p"), "req_1"))
+    (frame,) = FrameReader().feed(
+        ANTHROPIC.stream_error(TimedOut("late", provider="p"), a_job(request_id="req_1"), b"")
+    )
     assert frame.event == "error"
     assert json.loads(frame.data) == {
         "type": "error",

@@ -65,6 +65,8 @@ from shared.events import (
     Started,
     TextDelta,
 )
+from shared.jobs import State
+from tests.made import A_JOB, A_REQUEST, WITH_USAGE, a_job
 from tests.unit.openai_recordings import recordings
 
 HELLO = [{"role": "user", "content": "hi"}]
@@ -438,13 +440,13 @@ def test_a_field_that_cannot_be_read_is_refused_by_its_path(field: str, value: A
 
 
 def answer(*content: Any, stop: StopReason = StopReason.END, **fields: Any) -> Any:
-    return json.loads(DIALECT.render(ChatResponse("id1", "m", content, stop, Usage(), **fields)))
+    return json.loads(DIALECT.render(ChatResponse("id1", "m", content, stop, Usage(), **fields), A_JOB, b""))
 
 
 def test_an_answer_has_the_vendors_shape() -> None:
     usage = Usage(input_tokens=10, output_tokens=5, cache_read_tokens=3, cache_write_tokens=2, reasoning_tokens=4)
     response = ChatResponse("id1", "m", (Text("a"), Text("b")), StopReason.END, usage, created_s=7)
-    assert json.loads(DIALECT.render(response)) == {
+    assert json.loads(DIALECT.render(response, A_JOB, b"")) == {
         "id": "id1",
         "object": "chat.completion",
         "created": 7,
@@ -501,7 +503,7 @@ def test_a_refusal_that_can_be_read_ends_with_stop() -> None:
 
 
 def test_a_placeholder_has_no_choice() -> None:
-    assert json.loads(DIALECT.placeholder("job", "openai/m", 9)) == {
+    assert json.loads(DIALECT.placeholder(a_job(id="job", model="openai/m", created_ms=9_000), State.QUEUED)) == {
         "id": "job",
         "object": "chat.completion",
         "created": 9,
@@ -526,7 +528,7 @@ def test_any_other_finished_answer_is_left_as_it_is(given: bytes) -> None:
 
 
 def chunks(*events: Event, include_usage: bool = False) -> list[Any]:
-    renderer = DIALECT.stream(include_usage=include_usage)
+    renderer = DIALECT.stream(WITH_USAGE if include_usage else A_REQUEST, A_JOB, b"")
     frames = b"".join(renderer.feed(event) for event in events).decode().split("\n\n")
     assert frames.pop() == ""
     data = [frame.removeprefix("data: ") for frame in frames]

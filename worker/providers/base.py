@@ -14,6 +14,7 @@ import msgspec
 from shared.chat import ChatRequest, ChatResponse, Usage
 from shared.errors import ProviderError
 from shared.events import Event
+from shared.jobs import Job
 from shared.sse import Frame
 
 
@@ -33,6 +34,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         reasoning_field: field of an assistant message in which the server takes its own reasoning back
             (`reasoning_content` or `reasoning`); None when it refuses or ignores it.
         api_path: path prefix to add when the operator gives an origin only, no trailing slash.
+        relays: other wires the provider speaks, on which a client's own bodies are passed through.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     strict_fields: bool = False
     reasoning_field: str | None = None
     api_path: str = ""
+    relays: tuple[str, ...] = ()
 
 
 class Rendered(msgspec.Struct, frozen=True):
@@ -88,6 +91,8 @@ class StreamTap(Protocol):
     usage: Usage
     finished: bool
     """The provider ended the stream the way its wire demands."""
+    final: bytes
+    """After the end: the whole answer, on a wire whose clients may read it later; else empty."""
 
     def feed(self, frame: Frame) -> bytes:
         """The bytes to relay for this frame: its own, or nothing for one the client did not ask for.
@@ -99,13 +104,13 @@ class StreamTap(Protocol):
         ...
 
 
-class Adapter(Protocol):
-    """The provider's side of the translation."""
+class PassThrough(Protocol):
+    """A wire that client and provider both speak: bodies are edited, never rebuilt."""
 
     wire: str
 
     def path(self, operation: str) -> str:
-        """URL path below the row's base_url for `chat`, `count_tokens` or `models`.
+        """URL path below the row's base_url for a job's operation.
 
         Raises:
             Unsupported: the wire has no such operation.
@@ -127,8 +132,32 @@ class Adapter(Protocol):
         """
         ...
 
-    def render(self, request: ChatRequest, row: Row) -> Rendered:
-        """A canonical request in this wire.
+    def relabel(self, body: bytes, job: Job, asked: bytes) -> bytes:
+        """A finished answer for the client who sent `asked`: as it came, but for ids that must lead to the gateway."""
+        ...
+
+    def usage(self, body: bytes) -> Usage:
+        """Only the usage of a finished answer.
+
+        Raises:
+            msgspec.DecodeError: the body is not JSON.
+        """
+        ...
+
+    def tap(self, row: Row, job: Job, asked: bytes) -> StreamTap:
+        """A tap for one stream; `asked` is the client's own body (did it ask for usage?)."""
+        ...
+
+    def error(self, row: Row, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        """An answer with status ≥ 400 as one of our errors, credentials redacted from its message."""
+        ...
+
+
+class Adapter(PassThrough, Protocol):
+    """The provider's side of the translation."""
+
+    def render(self, request: ChatRequest, row: Row, operation: str = "chat") -> Rendered:
+        """A canonical request in this wire, to be answered or, with `count_tokens`, only counted.
 
         Raises:
             Unsupported: naming a field that this wire cannot express and that is not a harmless hint.
@@ -143,24 +172,16 @@ class Adapter(Protocol):
         """
         ...
 
-    def usage(self, body: bytes) -> Usage:
-        """Only the usage of a finished answer (same-wire answers are relayed as bytes).
+    def count(self, body: bytes) -> int:
+        """Tokens, from the answer to `count_tokens`.
 
         Raises:
-            msgspec.DecodeError: the body is not JSON.
+            msgspec.DecodeError: the body is not what this wire promises.
         """
         ...
 
     def stream(self, row: Row) -> StreamParser:
         """A parser for one stream."""
-        ...
-
-    def tap(self, row: Row, body: bytes) -> StreamTap:
-        """A tap for one same-wire stream; `body` is the client's own body (did it ask for usage?)."""
-        ...
-
-    def error(self, row: Row, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-        """An answer with status ≥ 400 as one of our errors, credentials redacted from its message."""
         ...
 
     def models(self, body: bytes) -> list[Model]:

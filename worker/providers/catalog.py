@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from worker.providers.anthropic import ANTHROPIC
-from worker.providers.base import Adapter, Row
+from worker.providers.base import Adapter, PassThrough, Row
 from worker.providers.openai import OPENAI
 
 _ROWS = (
@@ -86,6 +86,11 @@ _CUSTOM = {
 def adapters() -> dict[str, Adapter]:
     """The adapters by their wire."""
     return {adapter.wire: adapter for adapter in (ANTHROPIC, OPENAI)}
+
+
+def relays() -> dict[str, PassThrough]:
+    """What passes bodies through on the wires that rows speak besides their own, by wire."""
+    return {}
 
 
 def custom(name: str, base_provider_type: str) -> Row:

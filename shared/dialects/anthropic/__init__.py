@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from shared.chat import ChatRequest, ChatResponse
 from shared.dialects.anthropic import errors, request, response, stream
-from shared.dialects.base import Dialect, Head, StreamRenderer
+from shared.dialects.base import NO_HEADERS, Dialect, Head, StreamRenderer
 from shared.errors import GatewayError
+from shared.jobs import Job, State
 
 
 class _Anthropic:
     name = "anthropic"
     wire = "anthropic"
     default_provider = "anthropic"
+    request_id_header = "request-id"
 
-    def read_head(self, body: bytes, operation: str = "chat") -> Head:
+    def read_head(self, body: bytes, operation: str = "chat", headers: Mapping[str, str] = NO_HEADERS) -> Head:
         return request.read_head(body, operation)
 
-    def parse(self, body: bytes, model: str) -> ChatRequest:
+    def parse(self, body: bytes, model: str, headers: Mapping[str, str] = NO_HEADERS) -> ChatRequest:
         return request.parse(body, model)
 
-    def render(self, response_: ChatResponse) -> bytes:
+    def render(self, response_: ChatResponse, job: Job, body: bytes) -> bytes:
         return response.render(response_)
 
-    def stream(self, *, include_usage: bool) -> StreamRenderer:  # noqa: ARG002 - this wire always sends usage
+    def render_count(self, tokens: int) -> bytes:
+        return b'{"input_tokens":%d}' % tokens
+
+    def stream(self, request_: ChatRequest, job: Job, body: bytes) -> StreamRenderer:
         return stream.Renderer()
 
     def render_error(self, error: GatewayError, request_id: str) -> bytes:
@@ -31,11 +38,11 @@ class _Anthropic:
     def error_status(self, error: GatewayError) -> int:
         return errors.error_status(error)
 
-    def stream_error(self, error: GatewayError, request_id: str) -> bytes:
-        return errors.stream_error(error, request_id)
+    def stream_error(self, error: GatewayError, job: Job, last: bytes) -> bytes:
+        return errors.stream_error(error, job.request_id)
 
-    def placeholder(self, job_id: str, model: str, created_s: int) -> bytes:  # noqa: ARG002 - no time on this wire
-        return response.placeholder(job_id, model)
+    def placeholder(self, job: Job, state: State, body: bytes = b"") -> bytes:
+        return response.placeholder(job.id, job.model)
 
     def fill_empty(self, body: bytes) -> bytes:
         return response.fill_empty(body)

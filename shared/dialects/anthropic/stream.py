@@ -31,6 +31,8 @@ _EMPTY_INPUT = msgspec.Raw(b"{}")
 class Renderer:
     """Renders one stream. Holds which part is open, and whether it was a refusal."""
 
+    final = b""  # nobody can ask for a message again
+
     def __init__(self) -> None:
         self._thinking: Thinking | None = None
         self._signed = False

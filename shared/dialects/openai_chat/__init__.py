@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from shared.chat import ChatRequest, ChatResponse
-from shared.dialects.base import Dialect, Head, StreamRenderer
-from shared.dialects.openai_chat import errors, request
+from shared.dialects.base import NO_HEADERS, Dialect, Head, StreamRenderer
+from shared.dialects.openai_chat import embeddings, errors, request
 from shared.dialects.openai_chat import response as answers
 from shared.dialects.openai_chat.messages import WIRE
 from shared.dialects.openai_chat.stream import ChunkRenderer
-from shared.errors import GatewayError
+from shared.errors import GatewayError, Unsupported
+from shared.jobs import Job, State
 
 
 class OpenAIChat:
-    """The functions of this package in the shape of `Dialect`."""
+    """The functions of this package in the shape of `Dialect`. Embeddings come on the same wire."""
 
     name = "openai_chat"
     wire = WIRE
     default_provider = "openai"
+    request_id_header = "x-request-id"
 
-    def read_head(self, body: bytes, operation: str = "chat") -> Head:  # noqa: ARG002 - this wire has one operation
-        """See `request.read_head`."""
-        return request.read_head(body)
+    def read_head(self, body: bytes, operation: str = "chat", headers: Mapping[str, str] = NO_HEADERS) -> Head:
+        """See `request.read_head`, and for the operation `embeddings` `embeddings.read_head`."""
+        return embeddings.read_head(body) if operation == "embeddings" else request.read_head(body)
 
-    def parse(self, body: bytes, model: str) -> ChatRequest:
+    def parse(self, body: bytes, model: str, headers: Mapping[str, str] = NO_HEADERS) -> ChatRequest:
         """See `request.parse`."""
         return request.parse(body, model)
 
-    def render(self, response: ChatResponse) -> bytes:
+    def render(self, response: ChatResponse, job: Job, body: bytes) -> bytes:
         """See `response.render`."""
         return answers.render(response)
 
-    def stream(self, *, include_usage: bool) -> StreamRenderer:
-        """See `stream.ChunkRenderer`."""
-        return ChunkRenderer(include_usage=include_usage)
+    def render_count(self, tokens: int) -> bytes:
+        """Raise Unsupported: Chat Completions counts no tokens."""
+        raise Unsupported("Chat Completions has no operation 'count_tokens'.", code="unsupported_operation")
 
-    def render_error(self, error: GatewayError, request_id: str) -> bytes:  # noqa: ARG002 - OpenAI's body has no id
+    def stream(self, request: ChatRequest, job: Job, body: bytes) -> StreamRenderer:
+        """See `stream.ChunkRenderer`."""
+        return ChunkRenderer(include_usage=request.include_usage)
+
+    def render_error(self, error: GatewayError, request_id: str) -> bytes:
         """See `errors.render_error`."""
         return errors.render_error(error)
 
@@ -42,13 +50,15 @@ class OpenAIChat:
         """See `errors.error_status`."""
         return errors.error_status(error)
 
-    def stream_error(self, error: GatewayError, request_id: str) -> bytes:  # noqa: ARG002 - OpenAI's body has no id
+    def stream_error(self, error: GatewayError, job: Job, last: bytes) -> bytes:
         """See `errors.stream_error`."""
         return errors.stream_error(error)
 
-    def placeholder(self, job_id: str, model: str, created_s: int) -> bytes:
-        """See `response.placeholder`."""
-        return answers.placeholder(job_id, model, created_s)
+    def placeholder(self, job: Job, state: State, body: bytes = b"") -> bytes:
+        """See `response.placeholder` and `embeddings.placeholder`."""
+        if job.operation == "embeddings":
+            return embeddings.placeholder(job.id, job.model)
+        return answers.placeholder(job.id, job.model, job.created_ms // 1000)
 
     def fill_empty(self, body: bytes) -> bytes:
         """See `response.fill_empty`."""

@@ -35,6 +35,8 @@ class ChunkRenderer:
     A broken stream ends with an error frame and without `[DONE]`.
     """
 
+    final = b""  # nobody can ask for a chat completion again
+
     def __init__(self, *, include_usage: bool) -> None:
         self._include_usage = include_usage
         self._started = Started("", "", Usage())

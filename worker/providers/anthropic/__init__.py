@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from shared.chat import ChatRequest, ChatResponse, Usage
 from shared.errors import ProviderError, Unsupported
-from worker.providers.anthropic import edit, errors, request, response, stream
+from shared.jobs import Job
+from worker.providers.anthropic import count, edit, errors, request, response, stream
 from worker.providers.base import Adapter, Model, Rendered, Row, StreamParser, StreamTap
 
 DEFAULT_VERSION = "2023-06-01"
@@ -35,11 +36,18 @@ class _Anthropic:
             made[row.auth] = key
         return made
 
-    def edit(self, body: bytes, row: Row, model: str) -> bytes:  # noqa: ARG002 - the rows of this wire differ in nothing here
+    def edit(self, body: bytes, row: Row, model: str) -> bytes:
         return edit.edit(body, model)
 
-    def render(self, request_: ChatRequest, row: Row) -> Rendered:
-        return request.render(request_, row.name)
+    def relabel(self, body: bytes, job: Job, asked: bytes) -> bytes:
+        return body
+
+    def render(self, request_: ChatRequest, row: Row, operation: str = "chat") -> Rendered:
+        rendered = request.render(request_, row.name)
+        return count.only_counted(rendered) if operation == "count_tokens" else rendered
+
+    def count(self, body: bytes) -> int:
+        return count.tokens(body)
 
     def parse(self, body: bytes, row: Row) -> ChatResponse:
         return response.parse(row.name, body)
@@ -50,7 +58,7 @@ class _Anthropic:
     def stream(self, row: Row) -> StreamParser:
         return stream.Parser(row.name)
 
-    def tap(self, row: Row, body: bytes) -> StreamTap:  # noqa: ARG002 - this wire always sends usage
+    def tap(self, row: Row, job: Job, asked: bytes) -> StreamTap:
         return stream.Tap(row.name)
 
     def error(self, row: Row, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:

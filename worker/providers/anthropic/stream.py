@@ -194,6 +194,8 @@ def _kind(data: bytes) -> str | None:
 class Tap:
     """Watches one relayed stream. Reads only the events that carry usage or an end; deltas pass unread."""
 
+    final = b""
+
     def __init__(self, provider: str) -> None:
         self.usage = Usage(known=False)
         self.finished = False

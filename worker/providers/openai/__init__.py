@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 from shared.chat import ChatRequest, ChatResponse, Usage
 from shared.errors import ProviderError, Unsupported
+from shared.jobs import Job
 from worker.providers.base import Adapter, Model, Rendered, Row, StreamParser, StreamTap
 from worker.providers.openai import errors, stream
 from worker.providers.openai import request as requests
 from worker.providers.openai import response as answers
 from worker.providers.openai.messages import WIRE
 
-_PATHS = {"chat": "/chat/completions", "models": "/models"}
+_PATHS = {"chat": "/chat/completions", "embeddings": "/embeddings", "models": "/models"}
 
 
 class OpenAI:
@@ -21,13 +22,13 @@ class OpenAI:
     wire = WIRE
 
     def path(self, operation: str) -> str:
-        """URL path below the row's base_url for `chat` or `models`.
+        """URL path below the row's base_url for `chat`, `embeddings` or `models`.
 
         Raises:
             Unsupported: the wire counts no tokens.
         """
         if operation not in _PATHS:
-            raise Unsupported(f"Chat Completions has no operation {operation!r}.", code="unsupported_operation")
+            raise _no_such(operation)
         return _PATHS[operation]
 
     def headers(self, row: Row, key: str, client: Mapping[str, str]) -> dict[str, str]:
@@ -42,9 +43,17 @@ class OpenAI:
         """See `request.edit`."""
         return requests.edit(body, row, model)
 
-    def render(self, request: ChatRequest, row: Row) -> Rendered:
+    def relabel(self, body: bytes, job: Job, asked: bytes) -> bytes:
+        """As it came: nobody can ask for it by its id again."""
+        return body
+
+    def render(self, request: ChatRequest, row: Row, operation: str = "chat") -> Rendered:
         """See `request.render`."""
         return requests.render(request, row)
+
+    def count(self, body: bytes) -> int:
+        """Raise Unsupported: the wire counts no tokens."""
+        raise _no_such("count_tokens")
 
     def parse(self, body: bytes, row: Row) -> ChatResponse:
         """See `response.parse`."""
@@ -58,9 +67,9 @@ class OpenAI:
         """See `stream.Parser`."""
         return stream.Parser(row.name)
 
-    def tap(self, row: Row, body: bytes) -> StreamTap:
+    def tap(self, row: Row, job: Job, asked: bytes) -> StreamTap:
         """See `stream.Tap`; the usage chunk is dropped when `edit` asked for it and the client did not."""
-        return stream.Tap(row.name, relay_usage=not row.stream_usage or requests.asks_usage(body))
+        return stream.Tap(row.name, relay_usage=not row.stream_usage or requests.asks_usage(asked))
 
     def error(self, row: Row, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """See `errors.error`."""
@@ -69,6 +78,10 @@ class OpenAI:
     def models(self, body: bytes) -> list[Model]:
         """See `response.models`."""
         return answers.models(body)
+
+
+def _no_such(operation: str) -> Unsupported:
+    return Unsupported(f"Chat Completions has no operation {operation!r}.", code="unsupported_operation")
 
 
 OPENAI: Adapter = OpenAI()

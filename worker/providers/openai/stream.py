@@ -138,6 +138,8 @@ def _usage(usage: AnswerUsage | None, groq: GroqExtras | None) -> Usage | None:
 class Tap:
     """Watches a stream relayed as it came. `finished` is true from the `finish_reason` on, as `[DONE]` is optional."""
 
+    final = b""
+
     def __init__(self, provider: str, *, relay_usage: bool) -> None:
         self._provider = provider
         self._relay_usage = relay_usage
