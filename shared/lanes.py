@@ -33,13 +33,17 @@ QUEUE = "arq:queue"
 LATER = "hermod:later"
 WAKE = "hermod:wake"
 
-LUA = """
-local LANES = {'interactive', 'async', 'batch'}
-
+CLOCK = """
 local function clock_ms()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
+"""
+
+LUA = (
+    CLOCK
+    + """
+local LANES = {'interactive', 'async', 'batch'}
 
 -- One token is enough: whoever takes it and leaves due jobs behind puts the next one in.
 local function wake()
@@ -101,3 +105,4 @@ local function settle()
   end
 end
 """
+)

@@ -1,0 +1,248 @@
+"""Batches in Redis: created, counted, cancelled, finished, listed. Each write is one atomic step.
+
+hermod:batch:<id>          hash: spec state, the counts by ending, and Unix ms started finalizing ended cancelling;
+                           output error: the files of the results
+hermod:batch-done:<id>     set: numbers of the shards whose results are in the object store
+hermod:batch-items:<id>:<n>  hash item index → result, of a shard that is running: what a killed worker had done
+hermod:batches:<owner>:<surface>  sorted set of the owner's batches; score = Unix ms of creation
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from shared.batches import Batch, BatchState, Counts, Ending, Progress
+from shared.errors import NotFound
+from shared.lanes import CLOCK
+from shared.stores.redis import RedisStore, Script
+
+KEPT_S = 29 * 86_400
+"""How long an ended batch and its results are kept: as long as Anthropic keeps its own."""
+UNSTARTED_S = 3600
+"""How long the record of a batch is kept that nobody has started: whoever created it died and has told nobody."""
+LISTED = 10_000
+"""Newest batches of an owner that its listing reaches."""
+
+_packer = msgspec.msgpack.Encoder()
+_unpack_result = msgspec.msgpack.Decoder(tuple[Ending, bytes]).decode
+_unpack_batch = msgspec.msgpack.Decoder(Batch).decode
+_ENDINGS = tuple(ending.value for ending in Ending)
+_TIMES = ("started", "finalizing", "ended", "cancelling")
+_FIELDS = ("spec", "state", *_ENDINGS, *_TIMES, "output", "error")
+
+_CREATE = Script(
+    """
+local function one(id, spec, owned, created)
+  local record = 'hermod:batch:' .. id
+  redis.call('HSET', record, 'spec', spec, 'state', 'validating')
+  redis.call('EXPIRE', record, UNSTARTED_S)
+  redis.call('ZADD', owned, created, id)
+  redis.call('ZREMRANGEBYRANK', owned, 0, -LISTED - 1)
+  return 1
+end
+""".replace("UNSTARTED_S", str(UNSTARTED_S)).replace("-LISTED", f"-{LISTED}")
+)
+
+_START = Script(
+    CLOCK
+    + """
+local function one(id)
+  local record = 'hermod:batch:' .. id
+  local state = redis.call('HGET', record, 'state')
+  if not state then return nil end
+  redis.call('PERSIST', record)
+  if state == 'validating' then redis.call('HSET', record, 'state', 'in_progress', 'started', clock_ms()) end
+  return 1
+end
+"""
+)
+
+# The fence makes sure that only the worker that holds the shard's lease counts, and HSETNX that an item counts once.
+_ITEM = Script(
+    """
+local function one(job, fence, id, shard, index, ending, result)
+  if redis.call('GET', 'arq:in-progress:' .. job) ~= fence then return 'lost' end
+  local record = 'hermod:batch:' .. id
+  if redis.call('HSETNX', 'hermod:batch-items:' .. id .. ':' .. shard, index, result) == 1 then
+    redis.call('HINCRBY', record, ending, 1)
+  end
+  return redis.call('HGET', record, 'state') or 'lost'
+end
+""",
+    even_when_full=True,
+)
+
+_SHARD_DONE = Script(
+    """
+local function one(job, fence, id, shard, shards)
+  if redis.call('GET', 'arq:in-progress:' .. job) ~= fence then return -1 end
+  redis.call('SADD', 'hermod:batch-done:' .. id, shard)
+  redis.call('DEL', 'hermod:batch-items:' .. id .. ':' .. shard)
+  return tonumber(shards) - redis.call('SCARD', 'hermod:batch-done:' .. id)
+end
+""",
+    even_when_full=True,
+)
+
+_CANCEL = Script(
+    CLOCK
+    + """
+local function one(id)
+  local record = 'hermod:batch:' .. id
+  local state = redis.call('HGET', record, 'state')
+  if state == 'validating' or state == 'in_progress' then
+    redis.call('HSET', record, 'state', 'cancelling', 'cancelling', clock_ms())
+  end
+  return 1
+end
+""",
+    even_when_full=True,
+)
+
+_FINALIZE = Script(
+    CLOCK
+    + """
+local function one(id)
+  local record = 'hermod:batch:' .. id
+  local state = redis.call('HGET', record, 'state')
+  if state == 'in_progress' or state == 'cancelling' then
+    redis.call('HSET', record, 'state', 'finalizing', 'finalizing', clock_ms())
+  end
+  return 1
+end
+""",
+    even_when_full=True,
+)
+
+_END = Script(
+    CLOCK
+    + """
+local function one(id, state, output, errors)
+  local record = 'hermod:batch:' .. id
+  if redis.call('HGET', record, 'state') ~= 'finalizing' then return 0 end
+  redis.call('HSET', record, 'state', state, 'ended', clock_ms(), 'output', output, 'error', errors)
+  redis.call('EXPIRE', record, KEPT_S)
+  redis.call('EXPIRE', 'hermod:batch-done:' .. id, KEPT_S)
+  return 1
+end
+""".replace("KEPT_S", str(KEPT_S)),
+    even_when_full=True,
+)
+
+_FORGET = Script(
+    """
+local function one(id, owned)
+  redis.call('DEL', 'hermod:batch:' .. id, 'hermod:batch-done:' .. id)
+  redis.call('ZREM', owned, id)
+  return 1
+end
+""",
+    even_when_full=True,
+)
+
+
+def no_such_batch() -> NotFound:
+    """One message, whether a batch is unknown, expired, another's or of another surface."""
+    return NotFound("No such batch: unknown, expired, or not yours.", code="batch_not_found")
+
+
+class BatchRecords:
+    """What both sides of the queue know of batches."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+
+    async def create(self, batch: Batch) -> None:
+        """Write the record; the batch is `validating`, and forgotten unless it is started."""
+        await self._store.run(_CREATE, batch.id, _packer.encode(batch), _owned(batch), batch.created_ms)
+
+    async def start(self, batch_id: str) -> bool:
+        """From `validating` to `in_progress`; False when there is no such batch (any more)."""
+        return bool(await self._store.run(_START, batch_id))
+
+    async def look(self, batch_id: str) -> Progress:
+        """The batch as it stands. Raises NotFound."""
+        return _progress(await self._store.call("HMGET", f"hermod:batch:{batch_id}", *_FIELDS))
+
+    async def owned(self, owner: str, surface: str, *, after: str = "", before: str = "", count: int) -> list[Progress]:
+        """The owner's newest batches of a surface, older than the batch `after` or newer than `before`, newest first.
+
+        With `before`, the `count` that stand just before it. A cursor that is unknown yields nothing.
+        """
+        key = f"hermod:batches:{owner}:{surface}"
+        ids = await self._store.call("ZREVRANGE", key, 0, LISTED - 1)
+        names = [raw.decode() for raw in ids]
+        if cursor := after or before:
+            place = names.index(cursor) if cursor in names else len(names) if after else 0
+            names = names[place + 1 :][:count] if after else names[:place][-count:]
+        rows = []
+        for name in names[:count]:
+            fields = await self._store.call("HMGET", f"hermod:batch:{name}", *_FIELDS)
+            if fields[0] is not None:
+                rows.append(_progress(fields))
+        return rows
+
+    async def cancel(self, batch_id: str) -> None:
+        """Ask for the end: items that have not begun are not run. An ended batch stays what it is."""
+        await self._store.run(_CANCEL, batch_id)
+
+    async def forget(self, batch: Batch) -> None:
+        """Delete the record of an ended batch; the sweep deletes its blobs."""
+        await self._store.run(_FORGET, batch.id, _owned(batch))
+
+    # --- the worker's half; a fence is a lease's, see `worker/lease.py` ---------------------------------
+
+    async def finished(self, batch_id: str, shard: int) -> dict[int, tuple[Ending, bytes]]:
+        """The items of a running shard that have ended: index → ending and result line."""
+        found = await self._store.call("HGETALL", f"hermod:batch-items:{batch_id}:{shard}")
+        pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+        return {int(index): _unpack_result(result) for index, result in pairs}
+
+    async def shard_is_done(self, batch_id: str, shard: int) -> bool:
+        """Whether the shard's results are in the object store."""
+        return bool(await self._store.call("SISMEMBER", f"hermod:batch-done:{batch_id}", shard))
+
+    async def done_shards(self, batch_id: str) -> list[int]:
+        """Numbers of the shards whose results are in the object store, ascending."""
+        return sorted(int(number) for number in await self._store.call("SMEMBERS", f"hermod:batch-done:{batch_id}"))
+
+    async def end_item(
+        self, job_id: str, fence: bytes, batch_id: str, shard: int, *, index: int, ending: Ending, line: bytes
+    ) -> str:
+        """Keep an item's result and count it, once; the batch's state, or `lost` when the fence no longer holds."""
+        result = _packer.encode((ending.value, line))
+        state: bytes = await self._store.run(_ITEM, job_id, fence, batch_id, shard, index, ending.value, result)
+        return state.decode()
+
+    async def end_shard(self, job_id: str, fence: bytes, batch: Batch, shard: int) -> int:
+        """The shard's results are in the object store: how many shards are left; -1 when the fence no longer holds."""
+        return int(await self._store.run(_SHARD_DONE, job_id, fence, batch.id, shard, batch.shards))
+
+    async def finalize(self, batch_id: str) -> None:
+        """All items have ended; the results are being put together."""
+        await self._store.run(_FINALIZE, batch_id)
+
+    async def end(self, batch_id: str, state: BatchState, *, output_file: str = "", error_file: str = "") -> None:
+        """The results can be read."""
+        await self._store.run(_END, batch_id, state.value, output_file, error_file)
+
+
+def _owned(batch: Batch) -> str:
+    return f"hermod:batches:{batch.owner}:{batch.surface}"
+
+
+def _progress(fields: list[Any]) -> Progress:
+    row = dict(zip(_FIELDS, fields, strict=True))
+    if row["spec"] is None:
+        raise no_such_batch()
+    times = {f"{name}_ms": int(row[name]) if row[name] else None for name in _TIMES}
+    return Progress(
+        batch=_unpack_batch(row["spec"]),
+        state=BatchState(row["state"].decode()),
+        counts=Counts(*(int(row[ending] or 0) for ending in _ENDINGS)),
+        output_file=(row["output"] or b"").decode(),
+        error_file=(row["error"] or b"").decode(),
+        **times,
+    )

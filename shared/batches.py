@@ -1,0 +1,184 @@
+"""A batch: many requests submitted at once, its states, its counts, and how it is cut into shards. Pure.
+
+    validating ──▶ in_progress ──▶ finalizing ──▶ completed
+        │               │              │  └─────▶ expired
+        ▼               ▼              ▼
+      failed        cancelling ──▶ finalizing ──▶ cancelled
+
+The words are OpenAI's; the Anthropic surface says `in_progress`, `canceling`, `ended` for them. Blobs of a batch:
+
+    batches/<id>/in/<n>     what was submitted: the shard's items, one JSON line each, as the dialect writes them
+    batches/<id>/out/<n>    the shard's succeeded items, one JSON line each, as the surface shows results
+    batches/<id>/err/<n>    its other items, likewise; absent when there is none
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+
+import msgspec
+
+WINDOW_MS = 86_400_000
+"""Both vendors' window: what has not run a day after the batch was created expires."""
+
+SHARD_ITEMS = 100
+SHARD_BYTES = 4 * 1024 * 1024
+"""A shard is what one worker holds in memory and repeats at most the running part of; one larger item is one shard."""
+
+PREFIX = "batches/"
+
+
+class BatchState(StrEnum):
+    """Where a batch is."""
+
+    VALIDATING = "validating"
+    IN_PROGRESS = "in_progress"
+    FINALIZING = "finalizing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Nothing follows."""
+        return self in {BatchState.COMPLETED, BatchState.FAILED, BatchState.EXPIRED, BatchState.CANCELLED}
+
+
+class Ending(StrEnum):
+    """What an item came to; every item comes to exactly one."""
+
+    SUCCEEDED = "succeeded"
+    ERRORED = "errored"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """What was submitted, by whom. Written once.
+
+    Attributes:
+        id: UUID; clients see `msgbatch_…` or `batch_…`.
+        owner: as a job's.
+        surface: `anthropic` or `openai`: whose routes it was created on, and whose shape its results have.
+        dialect: the items' dialect.
+        operation: the items' operation, as a job's.
+        provider: who serves a model without a `provider/` prefix.
+        total: items.
+        shards: number of shards.
+        headers: as a job's: inbound headers that may travel upstream.
+        endpoint: OpenAI's `endpoint`, e.g. `/v1/chat/completions`; empty on the Anthropic surface.
+        input_file: UUID of the file the items came from; empty when they came with the request.
+        metadata: OpenAI's, echoed.
+        created_ms: Unix milliseconds; the window ends WINDOW_MS later.
+        mode: `direct`, `native` or `auto`: `x-bf-batch-mode`.
+        retry_of: id of the batch whose failed items these are; empty for none.
+    """
+
+    id: str
+    owner: str
+    surface: str
+    dialect: str
+    provider: str
+    total: int
+    shards: int
+    created_ms: int
+    operation: str = "chat"
+    headers: dict[str, str] = {}
+    endpoint: str = ""
+    input_file: str = ""
+    metadata: dict[str, str] = {}
+    mode: str = "auto"
+    retry_of: str = ""
+
+    @property
+    def expires_ms(self) -> int:
+        """Unix milliseconds of the end of its window."""
+        return self.created_ms + WINDOW_MS
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One line of a batch as a shard's input blob holds it.
+
+    Attributes:
+        index: its place in the batch, from 0.
+        custom_id: the caller's name for it.
+        body: the request, JSON as it came.
+        problem: why the item itself is wrong, so that it becomes an errored result without being run; else empty.
+    """
+
+    index: int
+    custom_id: str
+    body: msgspec.Raw
+    problem: str = ""
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Items by what they came to; what is in none of them has not ended."""
+
+    succeeded: int = 0
+    errored: int = 0
+    canceled: int = 0
+    expired: int = 0
+
+    @property
+    def ended(self) -> int:
+        """Items that have come to something."""
+        return self.succeeded + self.errored + self.canceled + self.expired
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch as the records hold it at one instant; times in Unix milliseconds, None for what has not happened.
+
+    Attributes:
+        output_file: UUID of the file with the succeeded items, empty on the Anthropic surface.
+        error_file: UUID of the file with the others, empty when there is none (yet).
+    """
+
+    batch: Batch
+    state: BatchState
+    counts: Counts = Counts()
+    started_ms: int | None = None
+    finalizing_ms: int | None = None
+    ended_ms: int | None = None
+    cancelling_ms: int | None = None
+    output_file: str = ""
+    error_file: str = ""
+
+
+_encode_line = msgspec.json.Encoder().encode
+_decode_line = msgspec.json.Decoder(Item).decode
+
+
+def plan(items: Iterable[Item]) -> Iterator[bytes]:
+    """The shards of `items`, each as the bytes of its input blob; holds one shard in memory."""
+    lines: list[bytes] = []
+    size = 0
+    for item in items:
+        line = _encode_line(item)
+        if lines and (len(lines) == SHARD_ITEMS or size + len(line) > SHARD_BYTES):
+            yield b"\n".join(lines)
+            lines, size = [], 0
+        lines.append(line)
+        size += len(line)
+    if lines:
+        yield b"\n".join(lines)
+
+
+def items_of(shard: bytes) -> list[Item]:
+    """The items of a shard's input blob."""
+    return [_decode_line(line) for line in shard.split(b"\n")]
+
+
+def final_state(counts: Counts, *, cancelled: bool) -> BatchState:
+    """What a batch whose items have all ended has come to."""
+    if cancelled:
+        return BatchState.CANCELLED
+    return BatchState.EXPIRED if counts.expired else BatchState.COMPLETED
+
+
+def blob(batch_id: str, kind: str, shard: int) -> str:
+    """The key of a shard's blob; `kind` is `in`, `out` or `err`."""
+    return f"{PREFIX}{batch_id}/{kind}/{shard}"
