@@ -13,17 +13,22 @@ def job_id() -> str:
     return str(uuid.uuid4())
 
 
-def response_id(job_id: str) -> str:
-    """The id of a job's answer on the Responses surface, where clients ask for it again: `resp_` and 32 hex digits."""
-    return "resp_" + job_id.replace("-", "")
+def named(prefix: str, uuid_text: str) -> str:
+    """A UUID as a surface shows it: `resp_`, `file-`, `file_`, `batch_` or `msgbatch_` and its 32 hex digits."""
+    return prefix + uuid_text.replace("-", "")
 
 
-def job_of(response_id: str) -> str:
-    """The job behind a response's id, or behind its own; what is neither is returned and leads nowhere."""
+def uuid_of(shown: str) -> str:
+    """The UUID in what `named` made, or a UUID itself; what is neither comes back as it is and leads nowhere."""
     try:
-        return str(uuid.UUID(response_id.removeprefix("resp_")))
+        return str(uuid.UUID(shown.removeprefix(shown[:-32])))
     except ValueError:
-        return response_id
+        return shown
+
+
+def response_id(job_id: str) -> str:
+    """The id of a job's answer on the Responses surface, where clients ask for it again."""
+    return named("resp_", job_id)
 
 
 def request_id() -> str:
