@@ -90,7 +90,7 @@ class Executor:
     async def _attempt(self, lease: Lease, target: Target) -> Outcome:
         job, dialect = lease.job, DIALECTS[lease.job.dialect]
         if wire := target.speaking(dialect.wire):
-            call = _call(job, target, wire, wire.edit(lease.body, target.row, target.model))
+            call = _call(job, target, wire, wire.edit(lease.body, target.row, target.model, job.operation))
             if job.stream:
                 relay = SameWire(wire.tap(target.row, job, lease.body), target.row.name)
                 return await self._stream(lease, target, wire, call, relay)

@@ -125,7 +125,7 @@ class PassThrough(Protocol):
         """
         ...
 
-    def edit(self, body: bytes, row: Row, model: str) -> bytes:
+    def edit(self, body: bytes, row: Row, model: str, operation: str = "chat") -> bytes:
         """A client's body of the same wire, made ready: model replaced, the gateway's own fields removed.
 
         Everything else travels byte for byte.
@@ -133,7 +133,11 @@ class PassThrough(Protocol):
         ...
 
     def relabel(self, body: bytes, job: Job, asked: bytes) -> bytes:
-        """A finished answer for the client who sent `asked`: as it came, but for ids that must lead to the gateway."""
+        """A finished answer for the client who sent `asked`: as it came, but for ids that must lead to the gateway.
+
+        Raises:
+            ProviderError: the answer says that the provider failed.
+        """
         ...
 
     def usage(self, body: bytes) -> Usage:

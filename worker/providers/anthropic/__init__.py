@@ -36,7 +36,7 @@ class _Anthropic:
             made[row.auth] = key
         return made
 
-    def edit(self, body: bytes, row: Row, model: str) -> bytes:
+    def edit(self, body: bytes, row: Row, model: str, operation: str = "chat") -> bytes:
         return edit.edit(body, model)
 
     def relabel(self, body: bytes, job: Job, asked: bytes) -> bytes:

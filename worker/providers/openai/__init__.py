@@ -39,7 +39,7 @@ class OpenAI:
             made |= {"authorization": f"Bearer {key}"} if row.auth == "bearer" else {row.auth: key}
         return made
 
-    def edit(self, body: bytes, row: Row, model: str) -> bytes:
+    def edit(self, body: bytes, row: Row, model: str, operation: str = "chat") -> bytes:
         """See `request.edit`."""
         return requests.edit(body, row, model)
 
