@@ -64,9 +64,14 @@ def stream(question: Question, answer: Answer, name: str) -> list[bytes]:
     return chunks
 
 
-def count(tokens_in: int) -> bytes:
+def count(question: Question, _answer: Answer, _name: str) -> bytes:
     """The body of a token count."""
-    return _encode({"input_tokens": tokens_in})
+    return _encode({"input_tokens": question.tokens_in})
+
+
+def broken(_: list[bytes]) -> bytes:
+    """Ends a stream with an error, in the shape seen in public reports: no `message_stop` follows."""
+    return _BROKEN
 
 
 def model(name: str) -> bytes:
@@ -189,5 +194,4 @@ def _model(name: str) -> dict[str, Any]:
 
 _PING = _event({"type": "ping"})
 _STOP = _event({"type": "message_stop"})
-BROKEN = _event({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
-"""Ends a stream with an error, in the shape seen in public reports: no `message_stop` follows."""
+_BROKEN = _event({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})

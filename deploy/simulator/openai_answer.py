@@ -31,6 +31,8 @@ _MESSAGES = {
     500: "The server had an error while processing your request. Sorry about that!",
     503: "Slow down",
 }
+STREAM_ERROR = {"message": _MESSAGES[500], "type": "server_error", "param": None, "code": None}
+"""What went wrong where a stream breaks off."""
 _SERVER_ERROR = 500
 
 _encode = msgspec.json.Encoder().encode
@@ -65,6 +67,11 @@ def stream(question: Question, answer: Answer, name: str) -> list[bytes]:
         chunks.append(head + b',"choices":[],"usage":' + _encode(_usage(question, answer)) + b"}\n\n")
     chunks[-1] += _DONE
     return chunks
+
+
+def broken(_: list[bytes]) -> bytes:
+    """Ends a stream with an error: both SDKs raise on a chunk with an `error` key; no `[DONE]` follows."""
+    return _BROKEN
 
 
 def model(name: str) -> bytes:
@@ -140,5 +147,4 @@ def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": _CREATED, "owned_by": "simulator"}
 
 
-BROKEN = sse.write(_encode({"error": {"message": _MESSAGES[500], "type": "server_error", "param": None, "code": None}}))
-"""Ends a stream with an error: both SDKs raise on a chunk with an `error` key; no `[DONE]` follows."""
+_BROKEN = sse.write(_encode({"error": STREAM_ERROR}))

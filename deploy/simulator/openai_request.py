@@ -8,12 +8,12 @@ import msgspec
 
 from deploy.simulator.answers import Ask, Tool, count_words
 from deploy.simulator.ledger import key_of
-from deploy.simulator.wires import Question, Refusal, problem_of
+from deploy.simulator.openai_refusals import check_known_tool, check_least, decode, invalid, missing
+from deploy.simulator.schema import ANY_OBJECT
+from deploy.simulator.wires import Question, Refusal
 
 _ROLES = ("developer", "system", "user", "assistant", "tool", "function")
 _MOST_STOPS = 4
-_NAMES = {"int": "integer", "str": "string", "bool": "boolean", "float": "decimal"}
-_ANY_OBJECT = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
 
 
 class _Part(msgspec.Struct):
@@ -98,70 +98,39 @@ def check(headers: dict[str, str], key_required: bool) -> None:
 
 def read(raw: bytes, _: dict[str, str]) -> Question:
     """The question in a body of `POST /chat/completions`."""
-    body = _decoded(raw)
+    body = decode(_BODY, raw)
     if not body.messages:
-        raise _invalid("Invalid 'messages': empty array. Expected an array with minimum length 1.", "messages")
+        raise invalid("Invalid 'messages': empty array. Expected an array with minimum length 1.", "messages")
     _check_limits(body)
     _check_tools(body)
     _check_results(body.messages)
     return _question(body)
 
 
-def _decoded(raw: bytes) -> _Body:
-    try:
-        return _BODY.decode(raw)
-    except msgspec.ValidationError as error:
-        problem = problem_of(error)
-        param = "".join(f"[{step}]" if step.isdigit() or step == "..." else f".{step}" for step in problem.path)
-        param = param.removeprefix(".")
-        if not problem.expected:
-            code = "missing_required_parameter"
-            raise Refusal(400, f"Missing required parameter: '{param}'.", param=param, code=code) from error
-        wanted, got = (_NAMES.get(name, name) for name in (problem.expected.removesuffix(" | null"), problem.got))
-        message = f"Invalid type for '{param}': expected {_article(wanted)}, but got {_article(got)} instead."
-        raise Refusal(400, message, param=param, code="invalid_type") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refusal(400, "We could not parse the JSON body of your request.") from error
-
-
-def _article(name: str) -> str:
-    return f"an {name}" if name[:1] in "aeiou" else f"a {name}"
-
-
-def _invalid(message: str, param: str, code: str | None = None) -> Refusal:
-    return Refusal(400, message, param=param, code=code)
-
-
 def _check_limits(body: _Body) -> None:
     if body.max_tokens is not None and body.max_completion_tokens is not None:
         message = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
-        raise _invalid(message, "max_tokens", "invalid_parameter_combination")
+        raise invalid(message, "max_tokens", "invalid_parameter_combination")
     for name in ("max_tokens", "max_completion_tokens", "n"):
-        if (number := getattr(body, name)) is not None and number < 1:
-            message = f"Invalid '{name}': integer below minimum value. Expected a value >= 1, but got {number} instead."
-            raise _invalid(message, name, "integer_below_min_value")
+        check_least(getattr(body, name), 1, name)
     if isinstance(body.stop, list) and len(body.stop) > _MOST_STOPS:
-        raise _invalid("Invalid 'stop': array too long. Expected an array with maximum length 4.", "stop")
+        raise invalid("Invalid 'stop': array too long. Expected an array with maximum length 4.", "stop")
     if body.stream_options is not None and not body.stream:
-        raise _invalid("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options")
+        raise invalid("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options")
     form = body.response_format
     if form is not None and form.type == "json_schema" and form.json_schema is None:
-        message = "Missing required parameter: 'response_format.json_schema'."
-        raise _invalid(message, "response_format.json_schema", "missing_required_parameter")
+        raise missing("response_format.json_schema")
 
 
 def _check_tools(body: _Body) -> None:
     for number, tool in enumerate(body.tools or []):
         if tool.type == "function" and tool.function is None:
-            param = f"tools[{number}].function"
-            raise _invalid(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
+            raise missing(f"tools[{number}].function")
     if body.tool_choice in {None, "none"} if not isinstance(body.tool_choice, _ToolChoice) else False:
         return
     if body.tool_choice is not None and not body.tools:
-        raise _invalid("'tool_choice' is only allowed when 'tools' are specified.", "tool_choice")
-    name = _forced(body.tool_choice)
-    if name and name not in {tool.name for tool in _callable(body.tools or [])}:
-        raise _invalid(f"Tool choice '{name}' not found in 'tools' parameter.", "tool_choice")
+        raise invalid("'tool_choice' is only allowed when 'tools' are specified.", "tool_choice")
+    check_known_tool(_forced(body.tool_choice), _callable(body.tools or []))
 
 
 def _check_results(messages: list[_Message]) -> None:
@@ -170,11 +139,11 @@ def _check_results(messages: list[_Message]) -> None:
     for number, message in enumerate(messages):
         param = f"messages.[{number}].role"
         if message.role not in _ROLES:
-            raise _invalid(f"Invalid value: '{message.role}'.", f"messages[{number}].role", "invalid_value")
+            raise invalid(f"Invalid value: '{message.role}'.", f"messages[{number}].role", "invalid_value")
         if message.role == "tool":
             if message.tool_call_id not in open_calls:
                 text = "messages with role 'tool' must be a response to a preceding message with 'tool_calls'."
-                raise _invalid(f"Invalid parameter: {text}", param)
+                raise invalid(f"Invalid parameter: {text}", param)
             open_calls.remove(message.tool_call_id)
             continue
         _check_answered(open_calls, param)
@@ -184,7 +153,7 @@ def _check_results(messages: list[_Message]) -> None:
 
 def _check_answered(open_calls: list[str], param: str) -> None:
     if open_calls:
-        raise _invalid(
+        raise invalid(
             "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
             f"'tool_call_id'. The following tool_call_ids did not have response messages: {', '.join(open_calls)}",
             param,
@@ -228,7 +197,7 @@ def _callable(tools: list[_ToolDefinition]) -> list[Tool]:
 def _schema(form: _ResponseFormat | None) -> dict[str, Any] | None:
     if form is None or form.type not in {"json_schema", "json_object"}:
         return None
-    return form.json_schema.schema or {} if form.json_schema else _ANY_OBJECT
+    return form.json_schema.schema or {} if form.json_schema else ANY_OBJECT
 
 
 def _last_results(messages: list[_Message]) -> list[str]:

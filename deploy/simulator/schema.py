@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+ANY_OBJECT = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
+"""Stands for a schema where any JSON object will do."""
+
 _DEEPEST = 12
 """Levels below which a schema that refers to itself is cut short with null."""
 
@@ -68,8 +71,10 @@ def _kind(schema: dict[str, Any]) -> str:
 def _of_kind(kind: str, schema: dict[str, Any], root: dict[str, Any], depth: int) -> Any:
     match kind:
         case "object":
-            properties = schema.get("properties", {})
-            return {name: _value(properties.get(name, {}), root, depth + 1) for name in schema.get("required", [])}
+            properties, required = schema.get("properties", {}), schema.get("required", [])
+            if not all(isinstance(name, str) for name in required):
+                raise TypeError("properties have names")
+            return {name: _value(properties.get(name, {}), root, depth + 1) for name in required}
         case "array":
             return [_value(schema.get("items", {}), root, depth + 1) for _ in range(schema.get("minItems", 1))]
         case "integer" | "number":

@@ -3,13 +3,17 @@
     POST /v1/messages, /v1/messages/count_tokens     Anthropic, also under `/anthropic`; key and version required
     GET  /anthropic/v1/models[/{id}]                 the same without the prefix, given an `anthropic-version` header
     POST /chat/completions                           OpenAI, also under `/v1`, `/openai`, `/openai/v1`; key required
-    GET  /models[/{id}]                              the same prefixes
+    POST /responses, /responses/input_tokens         the same prefixes; nothing is stored, so nothing is found again
+    POST /embeddings                                 the same; 16 dimensions unless the request says otherwise
+    GET  /models[/{id}]                              the same
     …    /ollama/v1, /vllm/v1, /azure/openai/v1, /vertex/v1   OpenAI's paths for stand-ins, the key is optional
     …    /__ledger, /__ledger/count, /__reset, /__health      see `control`
 
 The answer depends on the request alone. It repeats the last user text, or the tool results of the last turn;
 `use the tool NAME` or `use tools` in the text calls tools, two of them with `in parallel`, the arguments made from
-their schema. Orders in the model's name make one call slow or faulty: the table is in `knobs`.
+their schema. Where a request asks for thoughts it gets them; on `/responses` from a model whose name holds `reason`, or
+`o1`, `gpt-5` or a later number, when the effort is not `none`. Orders in the model's name make one call slow or
+faulty: the table is in `knobs`.
 """
 
 from __future__ import annotations

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import msgspec
 
-from deploy.simulator import anthropic_answer, anthropic_request, control, routes
+from deploy.simulator import control, routes
 from deploy.simulator.answers import compose
 from deploy.simulator.http import EVENT_STREAM, HTML, MAX_BODY_BYTES, Reply, Request
 from deploy.simulator.knobs import Knobs, Orders, read_orders
@@ -52,26 +53,25 @@ class Simulator:
         match route.operation:
             case "answer":
                 return self._answer(route.wire, route.wire.read(request.body, request.headers), entry)
-            case "count":
-                question = anthropic_request.read_count(request.body, request.headers)
-                return self._played(route.wire, question, entry, [anthropic_answer.count(question.tokens_in)])
             case "model":
                 _refuse_as_ordered(route.wire, read_orders(route.name).fault, route.name)
                 return _plain(route.wire.model(route.name))
             case _:
                 return _plain(route.wire.models(request.query))
 
-    def _answer(self, wire: Wire, question: Question, entry: Entry) -> Reply:
+    def _answer(self, wire: Wire[Any], question: Question, entry: Entry) -> Reply:
         question.ask.words = read_orders(question.model).words
         try:
             answer = compose(question.ask)
         except ValueError as error:
             raise Refusal(400, str(error)) from error
         name = f"sim{entry.request_sha256[:12]}{entry.n:08x}"
-        write = wire.stream if question.stream else lambda *parts: [wire.plain(*parts)]
-        return self._played(wire, question, entry, write(question, answer, name))
+        stream = wire.stream if question.stream else None
+        question.stream = stream is not None
+        chunks = stream(question, answer, name) if stream else [wire.plain(question, answer, name)]
+        return self._played(wire, question, entry, chunks)
 
-    def _played(self, wire: Wire, question: Question, entry: Entry, chunks: list[bytes]) -> Reply:
+    def _played(self, wire: Wire[Any], question: Question, entry: Entry, chunks: list[bytes]) -> Reply:
         """Sends `chunks` as fast, and as faultily, as ordered."""
         entry.model, entry.user, entry.stream = question.model, question.user, question.stream
         orders = read_orders(question.model)
@@ -82,7 +82,7 @@ class Simulator:
             reply.gap_s = 1 / rate
         return reply
 
-    def _faulty(self, wire: Wire, question: Question, fault: str, chunks: list[bytes], entry: Entry) -> Reply:
+    def _faulty(self, wire: Wire[Any], question: Question, fault: str, chunks: list[bytes], entry: Entry) -> Reply:
         half = chunks[: max(1, len(chunks) // 2)]
         match fault:
             case "":
@@ -97,9 +97,9 @@ class Simulator:
             case "garbage":
                 return msgspec.structs.replace(_plain(_GARBAGE), headers=HTML)
             case "stream-error" if question.stream:
-                return _stream([*half, wire.broken])
+                return _stream([*half, wire.broken(half)])
             case "stream-error-first" if question.stream:
-                return _stream([wire.broken])
+                return _stream([wire.broken([])])
             case _:
                 status = int(fault) if fault.isdigit() else wire.overloaded
                 return _refused(wire, wire.ordered(status, question.model), entry)
@@ -125,12 +125,12 @@ class Simulator:
         self._failed_once.clear()
 
 
-def _refuse_as_ordered(wire: Wire, fault: str, name: str) -> None:
+def _refuse_as_ordered(wire: Wire[Any], fault: str, name: str) -> None:
     if fault.isdigit():
         raise wire.ordered(int(fault), name)
 
 
-def _refused(wire: Wire, refusal: Refusal, entry: Entry) -> Reply:
+def _refused(wire: Wire[Any], refusal: Refusal, entry: Entry) -> Reply:
     reply = _plain(wire.error(refusal, f"req_sim{entry.n:012x}"))
     reply.status = refusal.status
     if refusal.status == _RATE_LIMITED:

@@ -1,9 +1,10 @@
-"""What the two wires have in common: the question read from a body, the refusal, the row of functions."""
+"""What the wires have in common: the question read from a body, the refusal, the row of functions."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -11,6 +12,7 @@ from deploy.simulator.answers import Answer, Ask
 
 _PROBLEM = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`")
 _EXPECTED = re.compile(r"Expected `(?P<expected>.*?)`(?:, got `(?P<got>.*)`)?.*", re.DOTALL)
 
 
@@ -50,34 +52,38 @@ class Problem(msgspec.Struct, frozen=True):
     path: list[str]
     expected: str
     got: str
+    unknown: bool = False
 
 
-class Wire(msgspec.Struct, frozen=True, kw_only=True):
-    """How one vendor speaks.
+AnyQuestion = TypeVar("AnyQuestion", bound=Question)
+
+
+class Wire(msgspec.Struct, Generic[AnyQuestion], frozen=True, kw_only=True):
+    """How one vendor speaks on one path.
 
     Attributes:
         check: refuses headers; the flag says whether a key is needed.
         read: body to question; refuses what the vendor refuses.
         plain: question, answer and id to a body.
-        stream: the same to events, the pieces in which they are sent.
+        stream: the same to events, the pieces in which they are sent; None where nothing is streamed.
         error: refusal and request id to a body.
         ordered: the refusal for a status that the model of that name orders.
         models: query to a list of models.
         model: name to one model.
-        broken: the event that ends a stream with an error.
+        broken: the pieces sent so far to the event that ends a stream with an error.
         overloaded: the status that means the same to a plain request.
         request_id: name of the header.
     """
 
     check: Callable[[dict[str, str], bool], None]
-    read: Callable[[bytes, dict[str, str]], Question]
-    plain: Callable[[Question, Answer, str], bytes]
-    stream: Callable[[Question, Answer, str], list[bytes]]
+    read: Callable[[bytes, dict[str, str]], AnyQuestion]
+    plain: Callable[[AnyQuestion, Answer, str], bytes]
+    stream: Callable[[AnyQuestion, Answer, str], list[bytes]] | None
     error: Callable[[Refusal, str], bytes]
     ordered: Callable[[int, str], Refusal]
     models: Callable[[str], bytes]
     model: Callable[[str], bytes]
-    broken: bytes
+    broken: Callable[[list[bytes]], bytes]
     overloaded: int
     request_id: bytes
 
@@ -89,5 +95,7 @@ def problem_of(error: msgspec.ValidationError) -> Problem:
     steps = [step for step in re.split(r"[.\[\]]+", path) if step not in {"$", ""}]
     if missing := _MISSING.fullmatch(what):
         return Problem([*steps, missing["name"]], "", "")
+    if unknown := _UNKNOWN.fullmatch(what):
+        return Problem([*steps, unknown["name"]], "", "", unknown=True)
     expected = _EXPECTED.fullmatch(what)
     return Problem(steps, *((expected["expected"], expected["got"] or "") if expected else (what, "")))

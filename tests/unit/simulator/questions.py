@@ -23,8 +23,14 @@ OPENAI_TOOLS: Any = [
     {"type": "function", "function": {"name": "clock", "parameters": {"type": "object"}}},
     {"type": "function", "function": {"name": "weather", "parameters": WEATHER}},
 ]
+RESPONSES_TOOLS: Any = [
+    {"type": "function", "name": "clock", "parameters": {"type": "object"}},
+    {"type": "function", "name": "weather", "parameters": WEATHER},
+    {"type": "web_search"},
+]
 HEADERS = {"authorization": "Bearer sk-test", "anthropic-version": "2023-06-01"}
 MESSAGES, CHAT = "/anthropic/v1/messages", "/openai/v1/chat/completions"
+RESPONSES, EMBEDDINGS = "/openai/v1/responses", "/openai/v1/embeddings"
 TEXT = 'You said: "hello". The simulator gives the same answer to the same question.'
 
 
@@ -34,3 +40,8 @@ def said(text: str = "hello") -> Any:
 
 def asked(model: str = "m", **more: Any) -> dict[str, Any]:
     return {"model": model, "max_tokens": 1000, "messages": said(), **more}
+
+
+def put(model: str = "m", **more: Any) -> dict[str, Any]:
+    """The question of `asked`, to the Responses API."""
+    return {"model": model, "input": "hello", **more}

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from deploy.probes import until
-from tests.unit.simulator.questions import CHAT, HEADERS, MESSAGES, asked
+from tests.unit.simulator.questions import CHAT, EMBEDDINGS, HEADERS, MESSAGES, RESPONSES, asked, put
 
 
 def test_a_call_is_noted_without_its_key(http):
@@ -24,6 +24,19 @@ def test_a_call_is_noted_without_its_key(http):
     assert "sk-test" not in json.dumps([first, second])
     later = http.get("/__ledger", params={"user": "ann", "since": first["n"]}).json()["entries"]
     assert [entry["n"] for entry in later] == [second["n"]]
+
+
+def test_responses_and_embeddings_are_noted(http):
+    http.post(RESPONSES, json=put("noted", user="bob", stream=True))
+    http.post(RESPONSES, json=put("noted", safety_identifier="bob"))
+    http.post(f"{RESPONSES}/input_tokens", json=put("noted", user="bob"))
+    http.post(EMBEDDINGS, json=put("noted", user="bob"))
+    entries = http.get("/__ledger", params={"user": "bob"}).json()["entries"]
+    paths = [RESPONSES, RESPONSES, f"{RESPONSES}/input_tokens", EMBEDDINGS]
+    assert [(entry["path"], entry["stream"]) for entry in entries] == list(
+        zip(paths, [True, False, False, False], strict=True)
+    )
+    assert {(entry["model"], entry["status"], entry["finished"]) for entry in entries} == {("noted", 200, True)}
 
 
 def test_a_refused_call_is_noted_too(http):

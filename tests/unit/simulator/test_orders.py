@@ -52,6 +52,7 @@ def test_a_schema_that_needs_itself_ends():
     assert example(schema)["next"]["next"]
 
 
-def test_no_schema_is_refused():
+@pytest.mark.parametrize("properties", [{"properties": [], "required": ["a"]}, {"required": [None]}, {"required": 7}])
+def test_no_schema_is_refused(properties):
     with pytest.raises(ValueError, match="Invalid JSON schema"):
-        example({"type": "object", "properties": [], "required": ["a"]})
+        example({"type": "object", **properties})

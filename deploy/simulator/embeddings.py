@@ -1,0 +1,107 @@
+"""OpenAI's embeddings: vectors of unit length that depend on the text alone."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import struct
+from typing import Any
+
+import msgspec
+
+from deploy.simulator.answers import Answer, Ask, count_words
+from deploy.simulator.openai_refusals import check_least, check_one_of, decode, invalid, missing
+from deploy.simulator.wires import Question
+
+DIMENSIONS = 16
+"""Of a vector when the request names none: enough to tell texts apart, a hundredth of the vendor's."""
+_MOST_DIMENSIONS = 3072
+_MOST_INPUTS = 2048
+_ENCODINGS = ("float", "base64")
+
+_encode = msgspec.json.Encoder().encode
+
+Input = str | list[int]
+"""A text, or its tokens."""
+
+
+class EmbeddingsQuestion(Question, kw_only=True):
+    """A valid request for vectors."""
+
+    inputs: list[Input]
+    dimensions: int
+    base64: bool
+
+
+class _Body(msgspec.Struct, kw_only=True):
+    model: str
+    input: str | list[str | int | list[int]] | None = None
+    encoding_format: str | None = None
+    dimensions: int | None = None
+    user: str | None = None
+
+
+_BODY = msgspec.json.Decoder(_Body)
+
+
+def read(raw: bytes, _: dict[str, str]) -> EmbeddingsQuestion:
+    """The question in a body of `POST /embeddings`."""
+    body = decode(_BODY, raw)
+    if body.input is None:
+        raise missing("input")
+    inputs = _inputs(body.input)
+    check_one_of(body.encoding_format, _ENCODINGS, "encoding_format")
+    check_least(body.dimensions, 1, "dimensions")
+    if (body.dimensions or 0) > _MOST_DIMENSIONS:
+        message = (
+            f"Invalid value for 'dimensions' = {body.dimensions}. Must be less than or equal to {_MOST_DIMENSIONS}."
+        )
+        raise invalid(message, "dimensions")
+    return EmbeddingsQuestion(
+        model=body.model,
+        ask=Ask(user_text=""),
+        tokens_in=sum(count_words(one) if isinstance(one, str) else len(one) for one in inputs),
+        user=body.user or "",
+        inputs=inputs,
+        dimensions=body.dimensions or DIMENSIONS,
+        base64=body.encoding_format == "base64",
+    )
+
+
+def plain(question: EmbeddingsQuestion, _answer: Answer, _name: str) -> bytes:
+    """The body with one vector for each input."""
+    vectors = [_vector(one, question.dimensions) for one in question.inputs]
+    written = [_packed(vector) for vector in vectors] if question.base64 else vectors
+    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(written)]
+    usage = {"prompt_tokens": question.tokens_in, "total_tokens": question.tokens_in}
+    return _encode({"object": "list", "data": data, "model": question.model, "usage": usage})
+
+
+def _inputs(given: str | list[Any]) -> list[Input]:
+    """The inputs one by one: a list is either the tokens of one text, or several inputs of one kind, none empty."""
+    tokens = isinstance(given, list) and given and all(isinstance(one, int) for one in given)
+    inputs = [given] if tokens or isinstance(given, str) else given
+    if {type(one) for one in inputs} not in ({str}, {list}) or not all(inputs):
+        message = (
+            "'$.input' is invalid. Please check the API reference: https://platform.openai.com/docs/api-reference."
+        )
+        raise invalid(message, None)
+    if len(inputs) > _MOST_INPUTS:
+        limit = f"Expected an array with maximum length {_MOST_INPUTS}"
+        message = f"Invalid 'input': array too long. {limit}, but got an array with length {len(inputs)} instead."
+        raise invalid(message, "input", "array_above_max_length")
+    return inputs
+
+
+def _vector(given: Input, dimensions: int) -> list[float]:
+    text = given.encode() if isinstance(given, str) else _encode(given)
+    digest = hashlib.shake_256(text).digest(2 * dimensions)
+    numbers = [number | 1 for number in struct.unpack(f"<{dimensions}h", digest)]  # odd, so that none is zero
+    length = math.hypot(*numbers)
+    return [round(number / length, 8) for number in numbers]
+
+
+def _packed(vector: list[float]) -> str:
+    """Little-endian float32, as the vendor's SDKs expect it."""
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
