@@ -18,12 +18,12 @@ PENDING_RETRY_MS = 1000
 
 def plain(dialect: Dialect, job: Job, outcome: Outcome) -> ASGIResponse:
     """The outcome as a plain request's answer."""
-    return _json(dialect, job, outcome.status, _body(dialect, job, outcome), outcome.headers)
+    return _json(dialect, job, outcome.status, body_of(dialect, job, outcome), outcome.headers)
 
 
 def finished(dialect: Dialect, job: Job, outcome: Outcome) -> ASGIResponse:
     """The outcome as a poll's answer: never one that the documented polling loops cannot leave."""
-    body = _body(dialect, job, outcome)
+    body = body_of(dialect, job, outcome)
     if outcome.status < 400:  # noqa: PLR2004 - HTTP's line between success and error
         headers = {**outcome.headers, "x-bf-async-status": State.SUCCEEDED.value}
         return _json(dialect, job, outcome.status, dialect.fill_empty(body), headers)
@@ -47,13 +47,13 @@ def streamed(dialect: Dialect, job: Job, events: AsyncIterator[bytes]) -> ASGIRe
     return ASGIStreamingResponse(iterator=events, media_type="text/event-stream", headers=headers)
 
 
-def read(dialect: Dialect, body: bytes, headers: dict[str, str]) -> ASGIResponse:
+def read(dialect: Dialect, body: bytes, headers: dict[str, str], status: int = 200) -> ASGIResponse:
     """What was looked up rather than run, under a request id of its own."""
     named = {**headers, dialect.request_id_header: request_id()}
-    return ASGIResponse(body=body, headers=named, media_type="application/json")
+    return ASGIResponse(body=body, headers=named, status_code=status, media_type="application/json")
 
 
-def _body(dialect: Dialect, job: Job, outcome: Outcome) -> bytes:
+def body_of(dialect: Dialect, job: Job, outcome: Outcome) -> bytes:
     """The outcome's own; a job that was cancelled or refused ended without anybody who could render one."""
     if outcome.body:
         return outcome.body

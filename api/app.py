@@ -11,7 +11,7 @@ from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException
 
 from api.errors import on_defect, on_gateway_error, on_http_error
-from api.routes import anthropic, health, jobs, openai
+from api.routes import anthropic, health, jobs, native, openai, responses
 from api.submit import Gateway
 from api.wait import Hub
 from shared.bodies import Bodies
@@ -49,7 +49,11 @@ def build_app(settings: Settings) -> Litestar:
 
     return Litestar(
         [
-            *(handler for surface in (anthropic, openai, health) for handler in surface.routes(gateway)),
+            *(
+                handler
+                for surface in (anthropic, openai, responses, native, health)
+                for handler in surface.routes(gateway)
+            ),
             *jobs.routes(gateway, JobIndex(store)),
         ],
         cors_config=_cors(settings.client),

@@ -12,7 +12,7 @@ from litestar.types import ASGIApp
 from api.answers import plain, streamed
 from api.wait import Hub, Waiter
 from shared.dialects import DIALECTS
-from shared.errors import Cancelled, GatewayError, StoreError
+from shared.errors import Cancelled, GatewayError, NotFound, StoreError
 from shared.jobs import Job, Notice, Outcome, State
 from shared.queue import Queue
 from shared.sse import COMMENT, write
@@ -38,12 +38,14 @@ class Follower:
     async def answer(self, job: Job, waiter: Waiter, stack: contextlib.ExitStack, pick: Pick | None = None) -> ASGIApp:
         """The job's events as a response, which closes `stack` at its end.
 
-        An error before the first of them is a plain error response.
+        An error before the first of them is a plain error response. Raises NotFound when they have expired.
         """
         events = self._hub.follow(waiter)
         first = await anext(events)
         if isinstance(first, Notice) and first.state is not State.SUCCEEDED:
             return plain(DIALECTS[job.dialect], job, first.outcome or Outcome(status=Cancelled.status))
+        if isinstance(first, Notice):
+            raise NotFound("The events of this answer are no longer kept.", code="events_expired")
         return streamed(DIALECTS[job.dialect], job, self._relayed(job, first, events, stack.pop_all(), pick))
 
     async def _relayed(
@@ -67,8 +69,8 @@ class Follower:
             except GatewayError as error:
                 yield DIALECTS[job.dialect].stream_error(error, job, last)
             finally:
-                if not isinstance(event, Notice):
-                    self.leave(job)
+                if not isinstance(event, Notice) and pick is None:
+                    self.leave(job)  # one that resumes leaves the job to whoever began it
 
     def leave(self, job: Job) -> None:
         """Cancel the job unless somebody else waits for it, in a task of its own: the request's is being cancelled."""

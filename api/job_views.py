@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from api.times import rfc3339
 from shared.errors import InvalidRequest
 from shared.job_index import Cursor, Standing, Waiting
 from shared.jobs import Attempt, Outcome, State
@@ -57,7 +57,7 @@ def listing(standings: list[Standing], limit: int) -> bytes:
 def job_object(standing: Standing) -> bytes:
     """One job: besides what a listing shows, what it waits for and the error it ended with, in its surface's words."""
     more = {
-        "waiting": _waiting(standing.waiting) if standing.waiting else None,
+        "waiting": waiting_view(standing.waiting) if standing.waiting else None,
         "error": _error(standing.outcome) if standing.outcome else None,
     }
     return msgspec.json.encode({**_fields(standing), **more})
@@ -77,11 +77,12 @@ def _fields(standing: Standing) -> dict[str, Any]:
         "started_at": _time(standing.started_ms),
         "completed_at": _time(ended_ms),
         "expires_at": None if ended_ms is None else _time(ended_ms + job.ttl_s * 1000),
-        "attempts": [_attempt(attempt) for attempt in standing.attempts],
+        "attempts": [attempt_view(attempt) for attempt in standing.attempts],
     }
 
 
-def _attempt(attempt: Attempt) -> dict[str, Any]:
+def attempt_view(attempt: Attempt) -> dict[str, Any]:
+    """One try, with why it failed and what the policy decided then."""
     failure = attempt.failure
     return {
         "number": attempt.number,
@@ -95,7 +96,8 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _waiting(waiting: Waiting) -> dict[str, Any]:
+def waiting_view(waiting: Waiting) -> dict[str, Any]:
+    """Why a queued job is not running."""
     reason = "deferred" if waiting.due_ms is not None else "running_cap" if waiting.capped else "in_line"
     return {"reason": reason, "position": waiting.position, "until": _time(waiting.due_ms)}
 
@@ -106,11 +108,7 @@ def _error(outcome: Outcome) -> msgspec.Raw | None:
 
 
 def _time(unix_ms: int | None) -> str | None:
-    """RFC 3339, in UTC to the millisecond."""
-    if unix_ms is None:
-        return None
-    moment = datetime.fromtimestamp(unix_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{unix_ms % 1000:03}Z"
+    return None if unix_ms is None else rfc3339(unix_ms)
 
 
 def _limit(text: str | None) -> int:

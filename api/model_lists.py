@@ -45,8 +45,16 @@ def openai_list(outcome: bytes) -> bytes:
     return msgspec.json.encode({"object": "list", "data": _named(outcome, "openai", _openai_entry)})
 
 
+def prefixed_list(outcome: bytes) -> bytes:
+    """`{object: list, data}`, every id as `provider/model`."""
+    return msgspec.json.encode({"object": "list", "data": _named(outcome, "", _openai_entry)})
+
+
 def one(outcome: bytes, surface: str, name: str) -> bytes:
-    """The entry called `name`, with or without its provider prefix; raises NotFound."""
+    """The entry called `name`, with or without the prefix of the surface's own provider; raises NotFound.
+
+    `surface` is `anthropic`, `openai`, or empty where every name has its prefix.
+    """
     entries = _named(outcome, surface, _anthropic_entry if surface == "anthropic" else _openai_entry)
     for entry in entries:
         if entry["id"] in {name, name.removeprefix(f"{surface}/")}:

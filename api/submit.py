@@ -6,20 +6,21 @@ import asyncio
 import contextlib
 from typing import Any
 
-import msgspec
 from litestar import Request
 from litestar.types import ASGIApp
+from msgspec.structs import replace
 
 from api.answers import finished, pending, plain
 from api.auth import Caller, Door, owns
 from api.follow import Follower
 from api.headers import Wishes, forwarded, wishes
+from api.stored import Stored
 from api.wait import Hub, Waiter
 from shared.bodies import Bodies
 from shared.dialects.base import Dialect, Head
 from shared.errors import CallerError, Cancelled, InvalidRequest, TooLarge
 from shared.ids import job_id, now_ms, request_id
-from shared.jobs import Job, Outcome, State
+from shared.jobs import Job, Outcome, Snapshot, State
 from shared.lanes import Lane
 from shared.models import split_model
 from shared.queue import Queue, Submission, no_such_job
@@ -43,25 +44,65 @@ class Gateway:
         self.bodies = bodies
         self.door = Door(settings)
         self.follower = Follower(queue, hub)
+        self.stored = Stored(queue, hub, bodies)
 
     async def answer(self, request: AnyRequest, dialect: Dialect, operation: str = "chat") -> ASGIApp:
         """Answer a POST whose body is a request of `dialect`. Raises GatewayError."""
-        client = self.settings.client
         headers = dict(request.headers)
-        asker, wish = self.door.caller(headers), wishes(headers, client)
+        asker, wish = self.door.caller(headers), wishes(headers, self.settings.client)
         if wish.poll_id:
             return await self._poll(dialect, operation, asker.owner, wish)
+        job, body, detached = await self._read(request, dialect, operation, asker, wish)
+        return await self._submit(request, dialect, asker, job, body, wish, detached=detached)
+
+    async def submit(self, request: AnyRequest, dialect: Dialect, operation: str) -> Snapshot:
+        """Submit the body of a POST as a job, asked for by a header or not; how it stands once the client has waited.
+
+        Raises GatewayError.
+        """
+        headers = dict(request.headers)
+        asker, wish = self.door.caller(headers), replace(wishes(headers, self.settings.client), submit=True)
+        job, body, _ = await self._read(request, dialect, operation, asker, wish)
+        submission = await self._push(asker, job, body, wish, waits=False, detached=True)
+        if wish.wait_s:
+            return await self.look(submission.job_id, dialect, operation, asker.owner, wish.wait_s)
+        return Snapshot(job=replace(job, id=submission.job_id), state=State.QUEUED)
+
+    async def look(self, job_id: str, dialect: Dialect, operation: str, owner: str, wait_s: float) -> Snapshot:
+        """The owner's job of that kind as it stands, after up to `wait_s` seconds unless it is final; outcome whole.
+
+        Raises:
+            NotFound: unknown, expired, another owner's or another kind's.
+        """
+        with self.hub.waiting(job_id) as waiter:
+            snapshot = await self.queue.look(job_id, self.hub.channel if wait_s else "")
+            job = snapshot.job
+            if not owns(owner, job) or (job.dialect, job.operation) != (dialect.name, operation):
+                raise no_such_job()
+            if wait_s and not snapshot.state.final:
+                await self.hub.outcome(waiter, wait_s)
+                snapshot = await self.queue.look(job_id)
+        if snapshot.outcome is None:
+            return snapshot
+        return replace(snapshot, outcome=await self.bodies.whole(job_id, snapshot.outcome))
+
+    async def _read(
+        self, request: AnyRequest, dialect: Dialect, operation: str, asker: Caller, wish: Wishes
+    ) -> tuple[Job, bytes, bool]:
+        """The job that the body asks for, the body as the worker needs it, whether the job goes on unwatched."""
+        client, headers = self.settings.client, dict(request.headers)
         body = await read_body(request, client.max_request_body_size_mb)
         head = dialect.read_head(body, operation, headers)
         if head.stream and wish.submit:
             raise InvalidRequest("stream: not possible together with x-bf-async; leave one out.", param="stream")
         for model in (head.model, *head.fallbacks):
             split_model(model, self.settings.providers, dialect.default_provider)
+        if head.previous:
+            body = await self.stored.continued(body, head.previous, asker.owner)
         job = _job(dialect, operation, asker.owner, wish, head, forwarded(headers, client))
-        if job.store:
-            job = msgspec.structs.replace(job, ttl_s=wish.ttl_s if wish.submit else client.response_store_ttl)
-        detached = wish.submit or head.background
-        return await self._submit(request, dialect, asker, job, body, wish, detached=detached)
+        if job.store and not wish.submit:
+            job = replace(job, ttl_s=client.response_store_ttl)
+        return job, body, wish.submit or head.background
 
     async def ask(self, request: AnyRequest, dialect: Dialect, operation: str) -> Outcome:
         """Run a job that has no body (`models`) and wait for it. Raises GatewayError."""
@@ -89,7 +130,7 @@ class Gateway:
             if not submission.new:
                 waiter = stack.enter_context(self.hub.waiting(submission.job_id))
                 waiter.miss()
-                job = msgspec.structs.replace(job, id=submission.job_id)
+                job = replace(job, id=submission.job_id)
             if job.stream:
                 return await self.follower.answer(job, waiter, stack)
             if detached:
@@ -122,20 +163,10 @@ class Gateway:
         return submission
 
     async def _poll(self, dialect: Dialect, operation: str, owner: str, wish: Wishes) -> ASGIApp:
-        with self.hub.waiting(wish.poll_id) as waiter:
-            snapshot = await self.queue.look(wish.poll_id, self.hub.channel if wish.wait_s else "")
-            job = snapshot.job
-            if not owns(owner, job) or (job.dialect, job.operation) != (dialect.name, operation):
-                raise no_such_job()
-            outcome = snapshot.outcome
-            if outcome is None and wish.wait_s:
-                outcome = await self._outcome(waiter, wish.wait_s)
-        outcome = outcome and await self.bodies.whole(job.id, outcome)
-        return (
-            finished(dialect, job, outcome)
-            if outcome
-            else pending(dialect, job, snapshot.state, waited=wish.wait_s > 0)
-        )
+        snapshot = await self.look(wish.poll_id, dialect, operation, owner, wish.wait_s)
+        if snapshot.outcome:
+            return finished(dialect, snapshot.job, snapshot.outcome)
+        return pending(dialect, snapshot.job, snapshot.state, waited=wish.wait_s > 0)
 
     async def _outcome(self, waiter: Waiter, timeout_s: float | None = None) -> Outcome | None:
         """The outcome with its body, as `Hub.outcome`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 from shared.errors import GatewayError, NotFound, StoreError
 from shared.jobs import Notice, Outcome
@@ -106,13 +106,15 @@ class Hub:
                 return None
         return waiter.final.outcome
 
-    async def follow(self, waiter: Waiter) -> AsyncIterator[bytes | Notice | None]:
+    async def follow(self, waiter: Waiter, seen: int = 0) -> AsyncGenerator[bytes | Notice | None]:
         """The job's event stream in order: pieces, None after HEARTBEAT_S of silence, last the final notice.
+
+        The pieces up to number `seen` are left out.
 
         Raises StoreError when the job's record is gone, GatewayError when a part of its stream is.
         """
         loop = asyncio.get_running_loop()
-        seen, spoke = 0, loop.time()
+        spoke = loop.time()
         while True:
             left_s = spoke + HEARTBEAT_S - loop.time()
             if left_s <= 0:

@@ -187,6 +187,8 @@ class ChatRequest(msgspec.Struct, frozen=True):
         foreign: top-level fields we do not translate, each under its name (path = name); an adapter either
             drops a harmless one and reports it, or raises `Unsupported`.
         include_usage: an OpenAI streaming client asked for the last usage chunk.
+        paths: where the client's own body has what stands at a canonical path (`messages.2.content.0`, `stop`), for
+            errors; a path that is not told of is the same in both.
     """
 
     model: str
@@ -209,6 +211,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     stream: bool = False
     include_usage: bool = False
     foreign: tuple[Foreign, ...] = ()
+    paths: dict[str, str] = {}
 
 
 # --- response -------------------------------------------------------------------------------------

@@ -136,12 +136,14 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         outcome: set in a final state.
         attempts: tries so far.
+        ended_ms: Unix milliseconds of the end, None before.
     """
 
     job: Job
     state: State
     outcome: Outcome | None = None
     attempts: tuple[Attempt, ...] = ()
+    ended_ms: int | None = None
 
 
 class Notice(msgspec.Struct, frozen=True, array_like=True):

@@ -166,7 +166,7 @@ _LOOK = Script(
     """
 local function one(id, waiter)
   local record = 'hermod:job:' .. id
-  local fields = redis.call('HMGET', record, 'spec', 'state', 'outcome', 'attempts', 'waiters')
+  local fields = redis.call('HMGET', record, 'spec', 'state', 'outcome', 'attempts', 'waiters', 'ended')
   local unfinished = fields[2] == 'queued' or fields[2] == 'running'
   if waiter ~= '' and unfinished and not string.find(fields[5] or '', waiter, 1, true) then
     redis.call('HSET', record, 'waiters', (fields[5] or '') .. waiter .. ' ')
@@ -317,7 +317,7 @@ class Queue:
         Raises:
             NotFound: unknown or expired.
         """
-        spec, state, outcome, attempts, _ = await self._store.run(_LOOK, job_id, waiter)
+        spec, state, outcome, attempts, _, ended = await self._store.run(_LOOK, job_id, waiter)
         if spec is None:
             raise no_such_job()
         return Snapshot(
@@ -325,6 +325,7 @@ class Queue:
             state=State(state.decode()),
             outcome=unpack_outcome(outcome) if outcome else None,
             attempts=unpack_attempts(attempts) if attempts else (),
+            ended_ms=int(ended) if ended else None,
         )
 
     async def events(self, job_id: str, after: int = 0) -> list[tuple[int, bytes]]:

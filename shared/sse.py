@@ -64,8 +64,13 @@ def _frame(block: bytes) -> Frame | None:
     return Frame(event=event.decode("utf-8", "replace"), data=b"\n".join(data), raw=block + b"\n\n")
 
 
+_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
+
+
 def write(data: bytes, event: str = "") -> bytes:
-    """One frame. `data` is JSON without line feeds, as msgspec writes it."""
+    """One frame. `data` is JSON; line ends in it, which a client may have written between its tokens, become spaces."""
+    if b"\n" in data or b"\r" in data:
+        data = data.translate(_LINE_ENDS)
     if event:
         return b"event: " + event.encode() + b"\ndata: " + data + b"\n\n"
     return b"data: " + data + b"\n\n"

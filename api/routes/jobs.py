@@ -7,14 +7,14 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.types import ASGIApp
 
-from api.answers import read
+from api.answers import read, streamed
+from api.headers import wishes
+from api.job_events import job_events, read_cursor
 from api.job_views import job_object, listing, read_page
+from api.stored import cancel
 from api.submit import AnyRequest, Gateway
 from shared.dialects.openai_chat import OPENAI_CHAT
 from shared.job_index import JobIndex, Standing
-
-CANCEL_WAIT_S = 3.0
-"""How long the answer to a cancel waits for the worker to let go of a running job: usually some milliseconds."""
 
 
 def routes(gateway: Gateway, index: JobIndex) -> list[HTTPRouteHandler]:
@@ -29,29 +29,34 @@ def routes(gateway: Gateway, index: JobIndex) -> list[HTTPRouteHandler]:
 
     @get("/v1/jobs/{job_id:str}")
     async def show_job(request: AnyRequest, job_id: str) -> ASGIApp:
-        """One job: state, times, attempts with their reasons, and what it waits for."""
-        return _shown(await index.stand(job_id, _owner(gateway, request)))
+        """One job: state, times, attempts with their reasons, and what it waits for; with `Prefer: wait`, its end."""
+        headers = dict(request.headers)
+        owner, wait_s = gateway.door.caller(headers).owner, wishes(headers, gateway.settings.client).wait_s
+        standing = await index.stand(job_id, owner)
+        if wait_s and not standing.state.final:
+            with gateway.hub.waiting(job_id) as waiter:
+                waiter.miss()
+                await gateway.hub.outcome(waiter, wait_s)
+            standing = await index.stand(job_id, owner)
+        return _shown(standing)
+
+    @get("/v1/jobs/{job_id:str}/events")
+    async def follow_job(request: AnyRequest, job_id: str) -> ASGIApp:
+        """The job as it happens, and its answer; resumable by `Last-Event-ID`."""
+        standing = await index.stand(job_id, _owner(gateway, request))
+        cursor = read_cursor(request.headers.get("last-event-id"))
+        return streamed(OPENAI_CHAT, standing.job, job_events(gateway, index, standing, cursor))
 
     @post("/v1/jobs/{job_id:str}/cancel", status_code=200)
     async def cancel_job(request: AnyRequest, job_id: str) -> ASGIApp:
         """Cancel; a finished job stays what it is. The answer is the job."""
         standing = await index.stand(job_id, _owner(gateway, request))
         if not standing.state.final:
-            await _cancel(gateway, standing)
+            await cancel(gateway.queue, gateway.hub, standing.job)
             standing = await index.stand(job_id, standing.job.owner)
         return _shown(standing)
 
-    return [list_jobs, show_job, cancel_job]
-
-
-async def _cancel(gateway: Gateway, standing: Standing) -> None:
-    """Wait for the end as its other waiters do; they are told before a cancel is acknowledged."""
-    job = standing.job
-    with gateway.hub.waiting(job.id) as waiter:
-        snapshot = await gateway.queue.look(job.id, gateway.hub.channel)
-        if not snapshot.state.final:
-            await gateway.queue.cancel(job)
-            await gateway.hub.outcome(waiter, CANCEL_WAIT_S)
+    return [list_jobs, show_job, follow_job, cancel_job]
 
 
 def _owner(gateway: Gateway, request: AnyRequest) -> str:

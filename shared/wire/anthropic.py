@@ -191,6 +191,15 @@ class ToolUseBlock(Struct, tag="tool_use", tag_field="type"):
     input: Raw
 
 
+class SearchResultBlock(Struct, tag="search_result", tag_field="type"):
+    """What a search of the caller's own found; `content` holds text blocks."""
+
+    source: str
+    title: str
+    content: list[Raw]
+    citations: Citations | None = None
+
+
 class ToolResultBlock(Struct, tag="tool_result", tag_field="type", omit_defaults=True):
     """What a tool answered."""
 

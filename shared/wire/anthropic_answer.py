@@ -5,9 +5,14 @@ What is read from a provider is all optional: a quarter of the recorded answers 
 
 from __future__ import annotations
 
-from msgspec import Raw, Struct
+from typing import Annotated, TypeAlias
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from shared.wire.anthropic import Block
+
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
+"""Tokens; the bound is the largest number that every JSON reader takes for itself."""
 
 # --- answer -----------------------------------------------------------------------------------------
 
@@ -15,24 +20,24 @@ from shared.wire.anthropic import Block
 class CacheCreation(Struct):
     """Tokens written to the cache, by how long they are kept."""
 
-    ephemeral_5m_input_tokens: int | None = 0
-    ephemeral_1h_input_tokens: int | None = 0
+    ephemeral_5m_input_tokens: Count | None = 0
+    ephemeral_1h_input_tokens: Count | None = 0
 
 
 class OutputDetails(Struct):
     """`usage.output_tokens_details`."""
 
-    thinking_tokens: int | None = 0
+    thinking_tokens: Count | None = 0
 
 
 class Usage(Struct, omit_defaults=True):
     """Token counts; `input_tokens` excludes both cache figures."""
 
-    input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
+    input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
     cache_creation: CacheCreation | None = None
-    output_tokens: int | None = None
+    output_tokens: Count | None = None
     output_tokens_details: OutputDetails | None = None
 
 
@@ -44,6 +49,7 @@ class Answer(Struct):
     content: list[Raw] | None = None
     stop_reason: str | None = None
     stop_sequence: str | None = None
+    stop_details: Raw = Raw()
     usage: Raw = Raw()
 
 
@@ -80,6 +86,7 @@ class Delta(Struct, omit_defaults=True):
     partial_json: str | None = None
     stop_reason: str | None = None
     stop_sequence: str | None = None
+    stop_details: Raw | UnsetType = UNSET
 
 
 class StreamEvent(Struct):

@@ -56,7 +56,7 @@ class Message(msgspec.Struct):
     """One message of a request.
 
     Not declared, because they only echo an earlier answer or hint at caching: `annotations`, `reasoning_details`,
-    `provider_metadata`, `cache_control`, `prefix`.
+    `provider_metadata`, `cache_control`.
     """
 
     role: Role

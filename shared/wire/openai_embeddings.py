@@ -12,6 +12,7 @@ class Envelope(msgspec.Struct):
     input: str | list[str | int | list[int]]
     dimensions: int | None = None
     encoding_format: str | None = None
+    stream: bool | None = None
 
 
 class WrittenEmbedding(msgspec.Struct):

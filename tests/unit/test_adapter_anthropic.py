@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -197,7 +198,8 @@ TOOL_OUT = {"name": "f", "input_schema": {"type": "object"}, "description": "d",
     [
         ({"max_tokens": 0}, {"max_tokens": 0}),
         ({"system": (Text("a"), Text(""), Text("b"))}, {"system": [{"type": "text", "text": x} for x in "ab"]}),
-        ({"temperature": 1.0, "top_p": 0.5, "top_k": 3}, {"temperature": 1.0, "top_p": 0.5, "top_k": 3}),
+        ({"temperature": 0.9, "top_p": 0.5, "top_k": 3}, {"temperature": 0.9, "top_p": 0.5, "top_k": 3}),
+        ({"temperature": 1.0, "top_p": 1.0}, {}),
         ({"temperature": 0.0}, {"temperature": 0.0}),
         ({"stop": ("a",)}, {"stop_sequences": ["a"]}),
         ({"stream": True}, {"stream": True}),
@@ -234,7 +236,6 @@ TOOL_OUT = {"name": "f", "input_schema": {"type": "object"}, "description": "d",
             {"output_format": OutputFormat(raw({"type": "object"}), name="n", strict=True)},
             {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}},
         ),
-        ({"reasoning": Reasoning(effort="xhigh")}, {"output_config": {"effort": "xhigh"}}),
         (
             {"reasoning": Reasoning(effort="none")},
             {"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}},
@@ -258,10 +259,10 @@ def test_a_canonical_field_is_written(fields, expected):
     [
         ("claude-sonnet-4-5", {}, (12_096, {"type": "enabled", "budget_tokens": 8000}), ()),
         ("claude-opus-4-20250514", {"max_tokens": 3000}, (3000, {"type": "enabled", "budget_tokens": 2999}), ()),
-        ("claude-sonnet-4-5", {"max_tokens": 1000}, (1000, None), ("reasoning_effort",)),
-        ("claude-sonnet-4-5", {"temperature": 0.2}, (4096, None), ("reasoning_effort",)),
-        ("claude-haiku-4-5", {"tool_choice": ToolChoice("any")}, (4096, None), ("reasoning_effort",)),
-        ("claude-3-5-haiku-latest", {}, (4096, None), ("reasoning_effort",)),
+        ("claude-sonnet-4-5", {"max_tokens": 1000}, (1000, None), ("reasoning.effort",)),
+        ("claude-sonnet-4-5", {"temperature": 0.2}, (4096, None), ("reasoning.effort",)),
+        ("claude-haiku-4-5", {"tool_choice": ToolChoice("any")}, (4096, None), ("reasoning.effort",)),
+        ("claude-3-5-haiku-latest", {}, (4096, None), ("reasoning.effort",)),
     ],
 )
 def test_an_effort_is_a_budget_on_models_that_take_none(model, fields, expected, dropped):
@@ -269,6 +270,34 @@ def test_an_effort_is_a_budget_on_models_that_take_none(model, fields, expected,
     assert (body["max_tokens"], body.get("thinking")) == expected
     assert "output_config" not in body
     assert lost == dropped
+
+
+ADAPTIVE, DISABLED, BETWEEN = ({"type": kind} for kind in ("adaptive", "disabled", "between_tools"))
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "fields", "expected"),
+    [
+        ("claude-opus-4-5", "high", {}, (28_096, None, "high", ())),
+        ("claude-opus-4-6", "low", {"max_tokens": 500}, (500, ADAPTIVE, "low", ())),
+        ("claude-sonnet-4-6", "low", {"top_p": 1.0, "temperature": 1.0}, (6_096, ADAPTIVE, "low", ())),
+        ("claude-opus-4-8", "xhigh", {}, (31_096, ADAPTIVE, "xhigh", ())),
+        ("claude-opus-4-8", "low", {"temperature": 0.2}, (6_096, None, "low", ("reasoning.effort",))),
+        ("claude-opus-4-8", "low", {"tool_choice": ToolChoice("any")}, (6_096, None, "low", ("reasoning.effort",))),
+        ("claude-opus-5", "medium", {}, (12_096, None, "medium", ())),
+        ("claude-opus-4-8", "none", {}, (4_096, DISABLED, "low", ())),
+        ("claude-opus-5", "minimal", {}, (4_096, DISABLED, "low", ())),
+        ("claude-haiku-5-5", "none", {}, (4_096, DISABLED, "low", ())),
+        ("claude-sonnet-5-5", "none", {}, (4_096, BETWEEN, "low", ("reasoning.effort",))),
+        ("claude-opus-5-5", "none", {}, (4_096, None, "low", ("reasoning.effort",))),
+        ("claude-fable-5-1", "none", {}, (4_096, None, "low", ("reasoning.effort",))),
+        ("claude-haiku-4-5", "none", {}, (4_096, None, None, ())),
+    ],
+)
+def test_an_effort_is_told_as_the_model_understands_it(model, effort, fields, expected):
+    body, dropped = render(model=model, reasoning=Reasoning(effort=effort), **fields)
+    said = body.get("output_config", {}).get("effort")
+    assert (body["max_tokens"], body.get("thinking"), said, dropped) == expected
 
 
 @pytest.mark.parametrize(
@@ -337,17 +366,73 @@ def test_neighbours_of_one_role_become_one_turn_and_a_system_turn_keeps_its_plac
         Message("user", (ToolResult("2", ()),)),
         Message("user", (Text("b"),)),
         Message("system", (Text("now"),)),
+        Message("assistant", (Text("c"), Text(" \n"))),
         Message("assistant", (Text(""),)),
-        Message("user", (Text("c"),)),
+        Message("user", (Text("d"),)),
     )
     assert [(turn["role"], [block["type"] for block in turn["content"]]) for turn in body["messages"]] == [
         ("user", ["text"]),
         ("assistant", ["tool_use", "tool_use"]),
         ("user", ["tool_result", "tool_result", "text"]),
         ("system", ["text"]),
+        ("assistant", ["text"]),
         ("user", ["text"]),
     ]
-    assert dropped == ("messages.name",)
+    assert dropped == ("messages.0.name",)
+
+
+ANSWER = Message("assistant", (Text("b"),))
+RULE = Message("system", (Text("now"),))
+FOLDED = "<system>\nnow\n</system>"
+
+
+@pytest.mark.parametrize(
+    ("model", "messages", "expected"),
+    [
+        ("claude-opus-4-8", (HI, RULE), [("user", ["Hi"]), ("system", ["now"])]),
+        ("claude-opus-4-8", (HI, RULE, ANSWER, HI), None),
+        ("claude-sonnet-5", (HI, RULE, RULE, ANSWER, HI), None),
+        ("claude-opus-4-8", (HI, RULE, HI), [("user", ["Hi", FOLDED, "Hi"])]),
+        ("claude-opus-4-8", (HI, ANSWER, RULE, HI), [("user", ["Hi"]), ("assistant", ["b"]), ("user", [FOLDED, "Hi"])]),
+        ("claude-opus-4-8", (RULE, HI), [("user", [FOLDED, "Hi"])]),
+        ("claude-opus-4-7", (HI, RULE), [("user", ["Hi", FOLDED])]),
+        ("claude-opus-4-1-20250805", (HI, RULE), [("user", ["Hi", FOLDED])]),
+        ("claude-opus-4-20250514", (HI, RULE), [("user", ["Hi", FOLDED])]),
+        ("claude-sonnet-4-6", (HI, RULE), [("user", ["Hi", FOLDED])]),
+        ("claude-3-7-sonnet-latest", (HI, RULE), [("user", ["Hi", FOLDED])]),
+        ("deepseek-chat", (HI, RULE), [("user", ["Hi", FOLDED])]),
+    ],
+)
+def test_system_text_amid_the_turns_keeps_its_role_where_model_and_place_allow(model, messages, expected):
+    body, dropped = render(*messages, model=model)
+    found = [(turn["role"], [block["text"] for block in turn["content"]]) for turn in body["messages"]]
+    if expected is None:
+        assert [role for role, _ in found] == ["user", "system", "assistant", "user"]
+    else:
+        assert found == expected
+    folds = any(FOLDED in texts for _, texts in found)
+    assert dropped == ((f"messages.{messages.index(RULE)}.role",) if folds else ())
+
+
+def test_results_come_before_what_else_their_turn_says():
+    body, _ = render(
+        HI, Message("assistant", (ToolCall("1", "f", "{}"),)), RULE, Message("user", (ToolResult("1", ()),))
+    )
+    assert [block["type"] for block in body["messages"][2]["content"]] == ["tool_result", "text"]
+
+
+def test_an_id_that_the_api_refuses_is_made_legal_the_same_way_for_call_and_result():
+    odd = "functions.f:0"
+    body, _ = render(HI, Message("assistant", (ToolCall(odd, "f", "{}"),)), Message("user", (ToolResult(odd, ()),)))
+    (call,), (result,) = (turn["content"] for turn in body["messages"][1:])
+    assert call["id"] == result["tool_use_id"]
+    assert re.fullmatch(r"[a-zA-Z0-9_-]+", call["id"])
+
+
+@pytest.mark.parametrize("messages", [(), (Message("user", (Text(" "),)),)])
+def test_a_request_without_a_turn_is_the_callers_mistake(messages):
+    with pytest.raises(InvalidRequest, match=r"^messages: "):
+        ANTHROPIC.render(ChatRequest("m", messages, system=(Text("Be brief"),)), ROW)
 
 
 @pytest.mark.parametrize(
@@ -355,17 +440,17 @@ def test_neighbours_of_one_role_become_one_turn_and_a_system_turn_keeps_its_plac
     [
         ((), {"seed": 1, "presence_penalty": 0.5, "frequency_penalty": 0.0}, ("seed", "presence_penalty")),
         ((), {"foreign": (foreign("store"), foreign("service_tier", "flex"))}, ("store", "service_tier")),
-        ((Message("user", (Image(Url("https://a/b"), "high"),)),), {}, ("image_url.detail",)),
+        ((Message("user", (Image(Url("https://a/b"), "high"),)),), {}, ("messages.0.content.0.detail",)),
         ((Message("user", (Image(Url("https://a/b"), "auto"),)),), {}, ()),
         (
             (HI, Message("assistant", (Thinking("a", "openai_chat"), Text("b"), Thinking("c", "anthropic"))), HI),
             {},
-            ("messages.thinking",),
+            ("messages.1.content.0",),
         ),
         (
             (),
             {"output_format": OutputFormat(raw({}), description="d")},
-            ("response_format.json_schema.description",),
+            ("output_format.description",),
         ),
     ],
 )
@@ -377,7 +462,7 @@ def test_harmless_losses_are_reported(messages, fields, dropped):
     ("parts", "fields", "param"),
     [
         ((), {"temperature": 1.5}, "temperature"),
-        ((), {"output_format": OutputFormat()}, "response_format"),
+        ((), {"output_format": OutputFormat()}, "output_format"),
         ((), {"foreign": (foreign("n", 2),)}, "n"),
         ((), {"foreign": (foreign("logprobs"),)}, "logprobs"),
         ((), {"foreign": (foreign("audio", {}),)}, "audio"),
@@ -434,6 +519,27 @@ def test_a_block_of_an_answer_becomes_its_part(block, part):
     assert ANTHROPIC.parse(answered(content=[block]), ROW).content == (part,)
 
 
+@pytest.mark.parametrize(
+    ("content", "details", "expected"),
+    [
+        ([], {"category": "cyber", "explanation": "It is harmful."}, (Refusal("It is harmful."),)),
+        ([{"type": "text", "text": ""}], {"explanation": "No."}, (Text(""), Refusal("No."))),
+        ([{"type": "text", "text": "Sure"}], {"explanation": "No."}, (Text("Sure"),)),
+        ([], {"explanation": None}, ()),
+        ([], "odd", ()),
+        ([], None, ()),
+    ],
+)
+def test_the_explanation_of_a_refusal_stands_in_for_an_answer_without_words(content, details, expected):
+    found = ANTHROPIC.parse(answered(content=content, stop_reason="refusal", stop_details=details), ROW)
+    assert (found.content, found.stop_reason) == (expected, StopReason.REFUSAL)
+
+
+def test_an_answer_that_failed_midway_is_no_answer():
+    with pytest.raises(Unreachable):
+        ANTHROPIC.parse(answered(stop_reason="error"), ROW)
+
+
 def test_an_unknown_block_is_kept_as_it_came():
     block = {"type": "web_search_tool_result", "content": [1]}
     (part,) = ANTHROPIC.parse(answered(content=[block]), ROW).content
@@ -483,6 +589,8 @@ def test_every_stop_reason_is_understood(word, reason):
         ({}, Usage(known=False)),
         (None, Usage(known=False)),
         ("odd", Usage(known=False)),
+        ({"input_tokens": -1, "output_tokens": 2}, Usage(known=False)),
+        ({"input_tokens": 1, "output_tokens": 10**30}, Usage(known=False)),
     ],
 )
 def test_usage_is_normalised(found, expected):
@@ -613,6 +721,33 @@ def test_a_stream_becomes_canonical_events(frames, expected):
     assert events(START, *frames, END, STOP) == [STARTED, *expected, FINISHED]
 
 
+REFUSED = frame(
+    "message_delta",
+    delta={"stop_reason": "refusal", "stop_details": {"type": "refusal", "explanation": "No."}},
+    usage={"output_tokens": 7},
+)
+
+
+@pytest.mark.parametrize(
+    ("frames", "expected"),
+    [
+        ([], [PartStarted(0, Refusal("")), TextDelta(0, "No."), PartStopped(0)]),
+        (
+            [opened(0, "text", text=""), piece(0, "text_delta", text="Sure"), closed(0)],
+            [PartStarted(0, Text("")), TextDelta(0, "Sure"), PartStopped(0)],
+        ),
+    ],
+)
+def test_the_explanation_of_a_streamed_refusal_stands_in_for_an_answer_without_words(frames, expected):
+    assert events(START, *frames, REFUSED, STOP) == [STARTED, *expected, Finished(StopReason.REFUSAL, Usage(3, 7))]
+
+
+def test_a_stream_that_failed_midway_is_broken():
+    *_, last = events(START, frame("message_delta", delta={"stop_reason": "error"}), STOP)
+    assert isinstance(last, Broken)
+    assert type(last.error) is Unreachable
+
+
 def test_the_last_counts_win_and_nothing_follows_the_end():
     end = frame(
         "message_delta",
@@ -728,6 +863,11 @@ def test_the_providers_word_on_retrying_is_kept(header, value):
     assert error(500, x_should_retry=header).should_retry is value
 
 
+@pytest.mark.parametrize(("status", "kind"), [(402, "billing_error"), (400, "billing_error"), (402, "odd")])
+def test_an_unpaid_account_is_not_asked_again(status, kind):
+    assert error(status, {"error": {"type": kind, "message": "pay"}}).should_retry is False
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -797,8 +937,10 @@ def test_every_recorded_request_that_others_can_say_is_written_again():
             continue
         request = DIALECT.parse(json.dumps(body).encode(), body["model"])
         written = json.loads(ANTHROPIC.render(msgspec.structs.replace(request, foreign=()), ROW).body)
-        for field in ("model", "max_tokens", "temperature", "top_p", "stop_sequences"):
+        for field in ("model", "max_tokens", "stop_sequences"):
             assert written.get(field) == body.get(field), name
+        for field in ("temperature", "top_p"):
+            assert written.get(field, 1) == body.get(field, 1), name
         names = [[tool.get("name") for tool in side.get("tools", [])] for side in (body, written)]
         assert names[0] == names[1], name
         covered += 1

@@ -228,16 +228,25 @@ def test_a_field_is_written_without_loss(fields: dict[str, Any], expected: dict[
 @pytest.mark.parametrize(
     ("model", "reasoning", "effort", "dropped"),
     [
-        ("m", Reasoning("enabled", None, 1_024), "low", ("thinking.budget_tokens",)),
-        ("m", Reasoning("enabled", None, 8_000), "medium", ("thinking.budget_tokens",)),
-        ("m", Reasoning("enabled", None, 24_000), "high", ("thinking.budget_tokens",)),
-        ("m", Reasoning("enabled", None, 60_000), "xhigh", ("thinking.budget_tokens",)),
-        ("m", Reasoning("enabled", "max", 1_024), "max", ("thinking.budget_tokens",)),
-        ("m", Reasoning("disabled"), None, ("thinking",)),
-        ("gpt-5", Reasoning("disabled"), None, ("thinking",)),
+        ("m", Reasoning("enabled", None, 1_024), "low", ("reasoning.budget_tokens",)),
+        ("m", Reasoning("enabled", None, 8_000), "medium", ("reasoning.budget_tokens",)),
+        ("m", Reasoning("enabled", None, 24_000), "high", ("reasoning.budget_tokens",)),
+        ("m", Reasoning("enabled", None, 60_000), "xhigh", ("reasoning.budget_tokens",)),
+        ("m", Reasoning("enabled", "max", 1_024), "max", ("reasoning.budget_tokens",)),
+        ("m", Reasoning("disabled"), None, ("reasoning",)),
+        ("gpt-5", Reasoning("disabled"), None, ("reasoning",)),
         ("gpt-5.2", Reasoning("disabled"), "none", ()),
         ("openai/gpt-6-mini", Reasoning("disabled", "high"), "none", ()),
-        ("m", Reasoning("between_tools", "low"), "low", ("thinking",)),
+        ("m", Reasoning("between_tools", "low"), "low", ("reasoning",)),
+        ("gpt-5", Reasoning("enabled", None, 60_000), "high", ("reasoning.budget_tokens",)),
+        ("gpt-5.1", Reasoning("enabled", None, 60_000), "high", ("reasoning.budget_tokens",)),
+        ("gpt-5.1-codex-max", Reasoning("enabled", None, 60_000), "xhigh", ("reasoning.budget_tokens",)),
+        ("gpt-5.2", Reasoning("enabled", None, 60_000), "xhigh", ("reasoning.budget_tokens",)),
+        ("openai/gpt-oss-120b", Reasoning("enabled", None, 60_000), "high", ("reasoning.budget_tokens",)),
+        ("gpt-4o", Reasoning("enabled", None, 60_000), None, ("reasoning",)),
+        ("gpt-4.1-mini", Reasoning(effort="high"), None, ("reasoning.effort",)),
+        ("gpt-4o", Reasoning("disabled"), None, ()),
+        ("gpt-4o", Reasoning(effort="none"), None, ()),
     ],
 )
 def test_thinking_becomes_an_effort(model: str, reasoning: Reasoning, effort: str | None, dropped: Any) -> None:
@@ -267,7 +276,22 @@ def test_a_strict_server_gets_no_openai_only_field() -> None:
         "tool_choice": "required",
         "stream": True,
     }
-    assert dropped == ("seed", "reasoning_effort", "metadata.user_id")
+    assert dropped == ("seed", "reasoning.effort", "user_id")
+
+
+OLLAMA = Row(name="ollama", wire="openai_chat")
+
+
+@pytest.mark.parametrize("choice", [ToolChoice("any"), ToolChoice("tool", ("f",)), ToolChoice("subset", ("f",))])
+def test_a_server_that_hears_no_tool_choice_is_not_asked_to_force_a_tool(choice: ToolChoice) -> None:
+    with pytest.raises(Unsupported, match=r"^tool_choice: "):
+        rendered(OLLAMA, tools=(TOOL,), tool_choice=choice)
+
+
+def test_a_server_that_hears_no_tool_choice_gets_no_tools_when_none_may_be_called() -> None:
+    assert "tools" not in rendered(OLLAMA, tools=(TOOL,), tool_choice=ToolChoice("none"))[0]
+    body, dropped = rendered(OLLAMA, tools=(TOOL,), tool_choice=ToolChoice("auto"), parallel_tool_calls=False)
+    assert (body["tools"], "tool_choice" in body, dropped) == ([WIRE_TOOL], False, ("parallel_tool_calls",))
 
 
 def foreign(name: str, raw: bytes = b"{}", kind: str = "") -> Foreign:
@@ -304,7 +328,8 @@ def test_top_k_is_dropped_and_reported() -> None:
             "context_management",
         ),
         ({"tools": (foreign("tools.0", kind="web_search_20250305"),)}, "tools.0"),
-        ({"stop": tuple("abcde")}, "stop_sequences"),
+        ({"stop": tuple("abcde")}, "stop"),
+        ({"max_tokens": 0}, "max_tokens"),
     ],
 )
 def test_a_field_that_cannot_be_expressed_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
@@ -386,11 +411,11 @@ def test_a_text_document_becomes_text_and_its_title_is_reported() -> None:
 @pytest.mark.parametrize(
     ("part", "path"),
     [
-        (Image(FileRef("file-1")), "messages.0.content.0.source.file_id"),
-        (Document(Url("https://x/y.pdf")), "messages.0.content.0.source.url"),
-        (Document(Inline("text/csv", "aGk=")), "messages.0.content.0.source.media_type"),
-        (Document(PlainText("x"), citations=True), "messages.0.content.0.citations"),
-        (ToolResult("c", (Document(PlainText("x"), citations=True),)), "messages.0.content.0.content.0.citations"),
+        (Image(FileRef("file-1")), "messages.0.content.0"),
+        (Document(Url("https://x/y.pdf")), "messages.0.content.0"),
+        (Document(Inline("text/csv", "aGk=")), "messages.0.content.0"),
+        (Document(PlainText("x"), citations=True), "messages.0.content.0"),
+        (ToolResult("c", (Document(PlainText("x"), citations=True),)), "messages.0.content.0.content.0"),
         (ToolResult("c", (foreign("messages.9"),)), "messages.9"),
         (foreign("messages.0.content.0", kind="search_result"), "messages.0.content.0"),
     ],
@@ -425,6 +450,16 @@ def test_tool_results_come_first_and_their_images_move_to_the_user_message() -> 
     ]
 
 
+def test_a_text_document_stays_in_its_tool_result() -> None:
+    (message,) = messages(Message("user", (ToolResult("a", (Text("1"), Document(PlainText("2")))),)))
+    assert message == {"role": "tool", "tool_call_id": "a", "content": "1\n\n2"}
+
+
+def test_an_answer_that_is_to_be_gone_on_with_is_refused() -> None:
+    with pytest.raises(Unsupported, match=r"^messages\.1: "):
+        messages(USER, Message("assistant", (Text("The answer is ("),)))
+
+
 def test_a_turn_of_results_alone_has_no_user_message() -> None:
     found = messages(Message("user", (ToolResult("a", ()),)))
     assert found == [{"role": "tool", "tool_call_id": "a", "content": ""}]
@@ -432,7 +467,7 @@ def test_a_turn_of_results_alone_has_no_user_message() -> None:
 
 def test_an_assistants_turn_keeps_text_refusal_and_calls() -> None:
     parts = (Text("a"), Text("b"), Refusal("no"), ToolCall("c", "f", '{"x": 1}'))
-    (message,) = messages(Message("assistant", parts))
+    message, _ = messages(Message("assistant", parts), USER)
     assert message == {
         "role": "assistant",
         "content": "ab",
@@ -442,7 +477,7 @@ def test_an_assistants_turn_keeps_text_refusal_and_calls() -> None:
 
 
 def test_a_turn_of_calls_alone_has_no_content() -> None:
-    (message,) = messages(Message("assistant", (ToolCall("c", "f", "{}"),)))
+    message, _ = messages(Message("assistant", (ToolCall("c", "f", "{}"),)), USER)
     assert "content" not in message
 
 
@@ -469,8 +504,8 @@ def test_a_turn_of_calls_alone_has_no_content() -> None:
 def test_reasoning_goes_back_only_to_the_wire_it_came_from(
     row: Row, part: Any, expected: dict[str, Any], dropped: tuple[str, ...]
 ) -> None:
-    body, lost = rendered(row, messages=(Message("assistant", (part,)),))
-    assert body["messages"] == [{"role": "assistant", "content": "", **expected}]
+    body, lost = rendered(row, messages=(Message("assistant", (part,)), USER))
+    assert body["messages"][0] == {"role": "assistant", "content": "", **expected}
     assert lost == dropped
 
 
@@ -571,11 +606,20 @@ def test_every_finish_reason_has_a_meaning(finish: str | None, message: dict[str
             Usage(10, 25, reasoning_tokens=20),
         ),
         ({"prompt_tokens": 1, "completion_tokens": None, "prompt_tokens_details": None}, Usage(1, 0)),
+        ({"prompt_tokens": -1, "completion_tokens": 10**30}, Usage(0, 2**53)),
     ],
 )
 def test_usage_is_counted_the_canonical_way(given: Any, expected: Usage) -> None:
     assert answer({"content": "a"}, usage=given).usage == expected
     assert OPENAI.usage(json.dumps({"usage": given}).encode()) == expected
+
+
+@pytest.mark.parametrize(("created", "seconds"), [(7, 7), (7.9, 7), (None, None), (-1, None), (1e300, None)])
+def test_a_time_that_is_none_is_left_out(created: float | None, seconds: int | None) -> None:
+    assert answer({"content": "a"}, created=created).created_s == seconds
+    assert OPENAI.stream(PLAIN).feed(frame({"created": created, "choices": [{"delta": {}}]})) == [
+        Started("", "", Usage(known=False), seconds)
+    ]
 
 
 def test_usage_of_what_is_not_json_is_not_passed_over() -> None:
@@ -809,6 +853,7 @@ def test_a_stream_ends_with_done_or_with_a_finish_reason(ending: tuple[Frame, ..
         ((call(0, "{}", None, "a"), CALLED, DONE), Garbled),
         ((call(0, "{}", "f", "a"), call(1, "", "g", "b"), call(0, "more")), Garbled),
         ((chunk({"content": "a"}, "error"),), Unreachable),
+        ((chunk({"content": "a"}, "insufficient_system_resource"),), Unreachable),
         ((frame({"error": {"message": "x", "type": "rate_limit_error"}}),), RateLimited),
         ((frame({"error": {"message": "x", "code": 503}}),), Overloaded),
         ((frame({"error": {"message": "x", "type": "invalid_request_error", "status_code": 400}}, "error"),), Rejected),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from worker.providers.anthropic import ANTHROPIC
-from worker.providers.catalog import ROWS, adapters, base_url, custom
+from worker.providers.catalog import ROWS, adapters, base_url, custom, relays
 from worker.providers.openai import OPENAI
+from worker.providers.openai.responses import OPENAI_RESPONSES
 
 NAMED = {
     "anthropic",
@@ -46,6 +47,15 @@ def test_every_row_has_an_adapter_and_a_usable_address(name: str) -> None:
 
 def test_every_wire_has_its_adapter() -> None:
     assert adapters() == {"anthropic": ANTHROPIC, "openai_chat": OPENAI}
+
+
+def test_responses_are_passed_through_to_those_who_speak_them() -> None:
+    assert relays() == {"openai_responses": OPENAI_RESPONSES}
+    assert {name: row.relays for name, row in ROWS.items() if row.relays} == {
+        "azure": ("openai_responses",),
+        "openai": ("openai_responses",),
+    }
+    assert custom("mine", "openai").relays == ()
 
 
 @pytest.mark.parametrize("name", ["azure", "vertex"])

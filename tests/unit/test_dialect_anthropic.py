@@ -66,6 +66,8 @@ from shared.events import (
 from shared.jobs import State
 from shared.sse import FrameReader
 from tests.made import A_JOB, A_REQUEST, a_job
+from worker.providers.catalog import ROWS
+from worker.providers.openai import OPENAI
 
 RECORDINGS = Path(__file__).parents[3] / "shared" / "recordings" / "anthropic"
 USER = {"role": "user", "content": "Hi"}
@@ -179,6 +181,14 @@ PDF = {"type": "base64", "media_type": "application/pdf", "data": "cGRm"}
             Document(PlainText("abc")),
         ),
         ({"type": "document", "source": {"type": "content", "content": "abc"}}, Document(PlainText("abc"))),
+        (
+            {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": x} for x in "ab"]}},
+            Document(PlainText("a\n\nb")),
+        ),
+        (
+            {"type": "search_result", "source": "https://s", "title": "T", "content": [{"type": "text", "text": "a"}]},
+            Text("T\nhttps://s\n\na"),
+        ),
         ({"type": "document", "source": {"type": "file", "file_id": "file_1"}}, Document(FileRef("file_1"))),
         ({"type": "thinking", "thinking": "hm", "signature": "sig"}, Thinking("hm", "anthropic", "sig")),
         ({"type": "thinking", "thinking": "hm", "signature": ""}, Thinking("hm", "anthropic")),
@@ -205,11 +215,11 @@ def test_a_block_becomes_its_canonical_part(block, part):
 @pytest.mark.parametrize(
     "block",
     [
-        {"type": "search_result", "source": "s", "title": "t", "content": []},
+        {"type": "search_result", "source": "s", "title": "t", "content": [], "citations": {"enabled": True}},
         {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}},
         {"type": "container_upload", "file_id": "file_1"},
         {"type": "block_of_tomorrow", "a": [1, {"b": None}]},
-        {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "a"}]}},
+        {"type": "document", "source": {"type": "content", "content": [{"type": "image", "source": PNG}]}},
     ],
 )
 def test_a_block_that_only_anthropic_knows_is_kept_as_it_came(block):
@@ -239,6 +249,10 @@ def test_tool_input_is_carried_as_the_text_the_client_wrote():
         ({"type": "image", "source": {"type": "base64"}}, "messages.0.content.0.source"),
         ({"type": "tool_use", "id": "t", "name": "f"}, "messages.0.content.0.input"),
         ({"type": "tool_result", "content": "x"}, "messages.0.content.0.tool_use_id"),
+        (
+            {"type": "search_result", "source": "s", "title": "t", "content": [{"type": "image", "source": PNG}]},
+            "messages.0.content.0.content",
+        ),
         (
             {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": 1}]},
             "messages.0.content.0.content.0.text",
@@ -329,7 +343,9 @@ def test_custom_tools_become_tools_and_built_in_ones_stay_foreign():
 @pytest.mark.parametrize(
     ("fields", "found"),
     [
-        ({"service_tier": "auto", "x_new": 1}, [("service_tier", "service_tier"), ("x_new", "x_new")]),
+        ({"service_tier": "priority", "x_new": 1}, [("service_tier", "service_tier"), ("x_new", "x_new")]),
+        ({"service_tier": "auto"}, []),
+        ({"messages": [{**USER, "output_config": {"effort": "low"}}]}, [("output_config", "messages.0.output_config")]),
         ({"container": None, "mcp_servers": []}, []),
         ({"fallbacks": ["a/b"], "provider": "x"}, []),
         ({"fallbacks": [{"model": "a"}]}, [("fallbacks", "fallbacks")]),
@@ -352,6 +368,16 @@ def test_a_hint_on_many_blocks_is_noted_once():
     assert [(field.kind, field.path) for field in request.foreign] == [
         ("cache_control", "messages.0.content.0.cache_control"),
     ]
+
+
+def test_a_part_behind_empty_ones_is_told_by_its_own_place():
+    empty = {"type": "text", "text": ""}
+    picture = {"type": "image", "source": {"type": "file", "file_id": "file_1"}}
+    turns = [USER, {"role": "assistant", "content": [empty]}, {"role": "user", "content": [empty, picture]}]
+    with pytest.raises(Unsupported) as caught:
+        OPENAI.render(parse(messages=turns), ROWS["openai"])
+    assert caught.value.param == "messages.2.content.1"
+    assert caught.value.message.startswith("messages.2.content.1: ")
 
 
 def test_empty_text_is_stripped_and_a_turn_of_nothing_else_with_it():

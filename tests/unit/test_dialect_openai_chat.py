@@ -546,12 +546,17 @@ FINISHED = Finished(StopReason.END, Usage(input_tokens=2, output_tokens=3))
 def test_a_stream_runs_from_role_to_done() -> None:
     text = (PartStarted(0, Text("")), TextDelta(0, "hi"), TextDelta(0, ""), PartStopped(0))
     first, second, last, done = chunks(STARTED, *text, FINISHED)
-    choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None, "logprobs": None}
+    choice = {"index": 0, "delta": {"role": "assistant"}, "finish_reason": None, "logprobs": None}
     shape = {"id": "id1", "object": "chat.completion.chunk", "created": 7, "model": "m"}
     assert first == {**shape, "choices": [choice]}
     assert second["choices"][0]["delta"] == {"content": "hi"}
     assert (last["choices"][0]["delta"], last["choices"][0]["finish_reason"]) == ({}, "stop")
     assert done == "[DONE]"
+
+
+def test_an_answer_that_says_nothing_ends_with_empty_content() -> None:
+    _first, last, _done = chunks(STARTED, FINISHED)
+    assert last["choices"][0]["delta"] == {"content": ""}
 
 
 def test_the_usage_chunk_comes_only_when_asked_for() -> None:

@@ -34,3 +34,7 @@ def test_a_frame_that_never_ends_is_refused():
 def test_what_is_written_is_read_back():
     frames = FrameReader().feed(write(b"{}", "done") + COMMENT + write(b"[]"))
     assert [(frame.event, frame.data) for frame in frames] == [("done", b"{}"), ("", b""), ("", b"[]")]
+
+
+def test_line_ends_between_the_tokens_of_written_json_do_not_end_the_line():
+    assert write(b'{\n "a":\r\n "x\\ny"}', "e") == b'event: e\ndata: {  "a":   "x\\ny"}\n\n'

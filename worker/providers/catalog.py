@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from worker.providers.anthropic import ANTHROPIC
 from worker.providers.base import Adapter, PassThrough, Row
 from worker.providers.openai import OPENAI
+from worker.providers.openai.responses import OPENAI_RESPONSES
 
 _ROWS = (
     Row(name="anthropic", wire="anthropic", base_url="https://api.anthropic.com", auth="x-api-key"),
@@ -16,6 +17,7 @@ _ROWS = (
         base_url="https://api.openai.com/v1",
         max_tokens_field="max_completion_tokens",
         system_role="developer",  # on reasoning models; the others get `system`
+        relays=("openai_responses",),
     ),
     Row(
         name="azure",  # the v1 surface, where `model` is the deployment; its names do not tell what model it is
@@ -23,6 +25,7 @@ _ROWS = (
         auth="api-key",
         max_tokens_field="max_completion_tokens",
         api_path="/openai/v1",
+        relays=("openai_responses",),
     ),
     Row(
         name="gemini",
@@ -90,7 +93,7 @@ def adapters() -> dict[str, Adapter]:
 
 def relays() -> dict[str, PassThrough]:
     """What passes bodies through on the wires that rows speak besides their own, by wire."""
-    return {}
+    return {relay.wire: relay for relay in (OPENAI_RESPONSES,)}
 
 
 def custom(name: str, base_provider_type: str) -> Row:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.chat import ChatRequest, ChatResponse
-from shared.dialects.anthropic import errors, request, response, stream
+from shared.dialects.anthropic import errors, request, response, stream, versions
 from shared.dialects.base import NO_HEADERS, Dialect, Head, StreamRenderer
 from shared.errors import GatewayError
 from shared.jobs import Job, State
@@ -18,7 +18,9 @@ class _Anthropic:
     request_id_header = "request-id"
 
     def read_head(self, body: bytes, operation: str = "chat", headers: Mapping[str, str] = NO_HEADERS) -> Head:
-        return request.read_head(body, operation)
+        head = request.read_head(body, operation)
+        versions.check(headers.get(versions.HEADER), body)
+        return head
 
     def parse(self, body: bytes, model: str, headers: Mapping[str, str] = NO_HEADERS) -> ChatRequest:
         return request.parse(body, model)

@@ -35,6 +35,7 @@ _Block: TypeAlias = (
     | wire.RedactedBlock
     | wire.ToolUseBlock
     | wire.ToolResultBlock
+    | wire.SearchResultBlock
 )
 
 _DECODERS: dict[str, msgspec.json.Decoder[_Block]] = {
@@ -45,6 +46,7 @@ _DECODERS: dict[str, msgspec.json.Decoder[_Block]] = {
     "redacted_thinking": msgspec.json.Decoder(wire.RedactedBlock),
     "tool_use": msgspec.json.Decoder(wire.ToolUseBlock),
     "tool_result": msgspec.json.Decoder(wire.ToolResultBlock),
+    "search_result": msgspec.json.Decoder(wire.SearchResultBlock),
 }
 
 _STRING = msgspec.json.Decoder(str)
@@ -72,12 +74,16 @@ class Hints:
         return tuple(self._found.values())
 
 
-def parts(content: str | list[Raw], path: str, hints: Hints) -> tuple[Part, ...]:
-    """The content at `path`. Empty text is left out: Anthropic refuses it, and a poll may have added it."""
+def placed(content: str | list[Raw], path: str, hints: Hints) -> list[tuple[Part, str]]:
+    """The parts of the content at `path`, each with its own path.
+
+    Empty text is left out: Anthropic refuses it, and a poll may have added it.
+    """
     if isinstance(content, str):
-        return (Text(content),) if content else ()
-    found = (_part(raw, f"{path}.{index}", hints) for index, raw in enumerate(content))
-    return tuple(part for part in found if part != Text(""))
+        return [(Text(content), path)] if content else []
+    paths = [f"{path}.{index}" for index in range(len(content))]
+    found = ((_part(raw, own, hints), own) for raw, own in zip(content, paths, strict=True))
+    return [(part, own) for part, own in found if part != Text("")]
 
 
 def kind_of(fields: dict[str, Raw], path: str) -> str:
@@ -103,9 +109,9 @@ def _part(raw: Raw, path: str, hints: Hints) -> Part:
         case wire.TextBlock(text):
             return Text(text)
         case wire.ImageBlock(source):
-            return _image(source, path, raw)
+            return _image(source, path, raw, hints)
         case wire.DocumentBlock():
-            return _document(block, path, raw)
+            return _document(block, path, raw, hints)
         case wire.ThinkingBlock(thinking, signature):
             origin, signature = _untag(signature)
             return Thinking(thinking, origin, signature or None)
@@ -116,27 +122,39 @@ def _part(raw: Raw, path: str, hints: Hints) -> Part:
             return ToolCall(call_id, name, bytes(arguments).decode())
         case wire.ToolResultBlock(call_id, content, is_error):
             return ToolResult(call_id, _result(content, join(path, "content"), hints), bool(is_error))
+        case wire.SearchResultBlock():
+            return _search_result(block, path, raw, hints)
         case _:
             assert_never(block)
 
 
-def _image(source: wire.Source, path: str, raw: Raw) -> Part:
-    place = _source(source, path)
+def _image(source: wire.Source, path: str, raw: Raw, hints: Hints) -> Part:
+    place = _source(source, path, hints)
     if place is None or isinstance(place, PlainText):
         return Foreign(wire.WIRE, "image", path, raw)
     return Image(place)
 
 
-def _document(block: wire.DocumentBlock, path: str, raw: Raw) -> Part:
-    place = _source(block.source, path)
+def _document(block: wire.DocumentBlock, path: str, raw: Raw, hints: Hints) -> Part:
+    place = _source(block.source, path, hints)
     if place is None:
         return Foreign(wire.WIRE, "document", path, raw)
     citations = block.citations is not None and block.citations.enabled
     return Document(place, title=block.title, context=block.context, citations=citations)
 
 
-def _source(source: wire.Source, path: str) -> Source | None:
-    """None for a kind that only Anthropic has: document content given as blocks, and whatever comes next."""
+def _search_result(block: wire.SearchResultBlock, path: str, raw: Raw, hints: Hints) -> Part:
+    """A search result as the text it is, under its title and source; one that is to be cited is for Anthropic alone."""
+    if block.citations is not None and block.citations.enabled:
+        return Foreign(wire.WIRE, "search_result", path, raw)
+    text = _joined(block.content, f"{path}.content", hints)
+    if text is None:
+        raise at(f"{path}.content", "A search result holds text only")
+    return Text(f"{block.title}\n{block.source}\n\n{text}")
+
+
+def _source(source: wire.Source, path: str, hints: Hints) -> Source | None:
+    """None for a kind that only Anthropic has: document content with images, and whatever comes next."""
     match source:
         case wire.Source(type="base64", media_type=str(media_type), data=str(data)):
             return Inline(media_type, data)
@@ -146,19 +164,29 @@ def _source(source: wire.Source, path: str) -> Source | None:
             return FileRef(file_id)
         case wire.Source(type="text", data=str(text)) | wire.Source(type="content", content=str(text)):
             return PlainText(text)
+        case wire.Source(type="content", content=list(blocks)):
+            joined = _joined(blocks, f"{path}.source.content", hints)
+            return None if joined is None else PlainText(joined)
         case wire.Source(type="base64" | "url" | "file" | "text"):
             raise at(f"{path}.source", f"A source of type {source.type} lacks a required field")
         case _:
             return None
 
 
+def _joined(blocks: list[Raw], path: str, hints: Hints) -> str | None:
+    """The blocks at `path` as one text; None when they are not all text."""
+    found = [part for part, _ in placed(blocks, path, hints)]
+    texts = [part.text for part in found if isinstance(part, Text)]
+    return "\n\n".join(texts) if len(texts) == len(found) else None
+
+
 def _result(content: str | list[Raw] | None, path: str, hints: Hints) -> tuple[Text | Image | Document | Foreign, ...]:
     if content is None:
         return ()
     found: list[Text | Image | Document | Foreign] = []
-    for index, part in enumerate(parts(content, path, hints)):
+    for part, own in placed(content, path, hints):
         if not isinstance(part, Text | Image | Document | Foreign):
-            raise at(f"{path}.{index}", "A tool result holds text, images and documents only")
+            raise at(own, "A tool result holds text, images and documents only")
         found.append(part)
     return tuple(found)
 

@@ -7,7 +7,7 @@ from msgspec import UNSET, Raw
 
 from shared.chat import ChatRequest, Foreign, Message, OutputFormat, Reasoning, Text, Tool
 from shared.chat import ToolChoice as Choice
-from shared.dialects.anthropic.content import Hints, kind_of, parts
+from shared.dialects.anthropic.content import Hints, kind_of, placed
 from shared.dialects.anthropic.reading import FIELDS, at, check_text, join, read
 from shared.dialects.base import Head
 from shared.wire import anthropic as wire
@@ -21,6 +21,22 @@ _NULL = Raw(b"null")
 
 _OURS = frozenset({"provider"})
 """Top-level fields for the gateway, never for a provider."""
+
+_TURN = frozenset(wire.Turn.__struct_fields__)
+_TURNS = msgspec.json.Decoder(list[dict[str, Raw]])
+
+_SAYS_NOTHING = {"service_tier": b'"auto"'}
+"""Values that ask for what every provider does anyway."""
+
+_PATHS = {
+    "stop": "stop_sequences",
+    "output_format": "output_config.format",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+    "reasoning": "thinking",
+    "reasoning.effort": "output_config.effort",
+    "user_id": "metadata.user_id",
+}
+"""Where this wire has what the canonical form calls by another name."""
 
 
 def read_head(body: bytes, operation: str = "chat") -> Head:
@@ -44,11 +60,11 @@ def parse(body: bytes, model: str) -> ChatRequest:
     """
     check_text(body)
     request = read(_REQUEST, body)
-    hints = Hints()
+    hints, paths = Hints(), dict(_PATHS)
     _note_fields(request, read(FIELDS, body), hints)
     return ChatRequest(
         model=model,
-        messages=_messages(request.messages, hints),
+        messages=_messages(request.messages, hints, paths),
         system=_system(request.system, hints),
         max_tokens=None if request.max_tokens is UNSET else request.max_tokens,
         temperature=request.temperature,
@@ -63,6 +79,7 @@ def parse(body: bytes, model: str) -> ChatRequest:
         user_id=request.metadata.user_id if request.metadata else None,
         stream=bool(request.stream),
         foreign=hints.foreign(),
+        paths=paths,
     )
 
 
@@ -78,7 +95,9 @@ def _note_fields(request: wire.Request, fields: dict[str, Raw], hints: Hints) ->
     known = _OURS.union(request.__struct_fields__)
     if _own_fallbacks(request.fallbacks) is None:
         known -= {"fallbacks"}
-    hints.note(fields, known, "")
+    hints.note({name: raw for name, raw in fields.items() if bytes(raw) != _SAYS_NOTHING.get(name)}, known, "")
+    for index, turn in enumerate(_TURNS.decode(fields["messages"])):
+        hints.note(turn, _TURN, f"messages.{index}")
     for name in ("thinking", "output_config", "metadata", "tool_choice"):
         section = getattr(request, name)
         if section is not None:
@@ -87,22 +106,27 @@ def _note_fields(request: wire.Request, fields: dict[str, Raw], hints: Hints) ->
 
 def _system(system: str | list[Raw] | None, hints: Hints) -> tuple[Text, ...]:
     found: list[Text] = []
-    for index, part in enumerate(parts(system or "", "system", hints)):
+    for part, path in placed(system or "", "system", hints):
         if not isinstance(part, Text):
-            raise at(f"system.{index}", "A system prompt holds text blocks only")
+            raise at(path, "A system prompt holds text blocks only")
         found.append(part)
     return tuple(found)
 
 
-def _messages(turns: list[wire.Turn], hints: Hints) -> tuple[Message, ...]:
-    found = tuple(
-        Message(turn.role, content)
-        for index, turn in enumerate(turns)
-        if (content := parts(turn.content, f"messages.{index}.content", hints))
-    )
+def _messages(turns: list[wire.Turn], hints: Hints, paths: dict[str, str]) -> tuple[Message, ...]:
+    """The turns that have content; `paths` learns where they and their parts stood."""
+    found: list[Message] = []
+    for index, turn in enumerate(turns):
+        content = placed(turn.content, f"messages.{index}.content", hints)
+        if not content:
+            continue
+        place = f"messages.{len(found)}"
+        paths[place] = f"messages.{index}"
+        paths.update((f"{place}.content.{number}", path) for number, (_, path) in enumerate(content))
+        found.append(Message(turn.role, tuple(part for part, _ in content)))
     if not found:
         raise at("messages", "At least one message must have non-empty content")
-    return found
+    return tuple(found)
 
 
 def _tools(tools: list[Raw], hints: Hints) -> tuple[Tool | Foreign, ...]:

@@ -22,6 +22,8 @@ def read_head(body: bytes) -> Head:
     for name in ("model", "input"):
         if not getattr(envelope, name):
             raise invalid(name, "must not be empty")
+    if envelope.stream:
+        raise invalid("stream", "embeddings are not streamed")
     return Head(model=envelope.model)
 
 

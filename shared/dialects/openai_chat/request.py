@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 
 import msgspec
@@ -11,14 +10,14 @@ from msgspec import Raw
 from shared.chat import ChatRequest, Foreign, OutputFormat, Reasoning, Tool, ToolChoice
 from shared.dialects.base import Head
 from shared.dialects.openai_chat.errors import decode, invalid
-from shared.dialects.openai_chat.messages import WIRE, parse_messages
+from shared.dialects.openai_chat.messages import WIRE, Conversation, Hints
+from shared.dialects.openai_own import is_own, own_fallbacks
 from shared.wire import openai_chat as wire
 
 _ENVELOPE = msgspec.json.Decoder(wire.Envelope)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _REQUEST = msgspec.json.Decoder(wire.Request)
 _TOOL = msgspec.json.Decoder(wire.Tool)
-_STRINGS = msgspec.json.Decoder(list[str])
 
 _UNDERSTOOD = frozenset(wire.Request.__struct_fields__)
 _SAYS_NOTHING = {
@@ -29,6 +28,8 @@ _SAYS_NOTHING = {
     "function_call": frozenset({b'"auto"', b'"none"'}),
     "logit_bias": frozenset({b"{}"}),
     "metadata": frozenset({b"{}"}),
+    "service_tier": frozenset({b'"auto"'}),
+    "top_logprobs": frozenset({b"0"}),
 }
 """Values that ask for what every provider does anyway, compared without their white space."""
 _CHOICES: dict[str, ToolChoice] = {
@@ -37,6 +38,16 @@ _CHOICES: dict[str, ToolChoice] = {
     "required": ToolChoice("any"),
     "any": ToolChoice("any"),  # Mistral's word for `required`
 }
+
+
+_PATHS = {
+    "output_format": "response_format",
+    "output_format.description": "response_format.json_schema.description",
+    "reasoning": "reasoning_effort",
+    "reasoning.effort": "reasoning_effort",
+    "user_id": "user",
+}
+"""Where this wire has what the canonical form calls by another name."""
 
 
 def read_head(body: bytes) -> Head:
@@ -48,13 +59,7 @@ def read_head(body: bytes) -> Head:
     envelope = decode(_ENVELOPE, body)
     if not envelope.model:
         raise invalid("model", "must not be empty")
-    return Head(model=envelope.model, stream=envelope.stream or False, fallbacks=_fallbacks(envelope.fallbacks))
-
-
-def _fallbacks(raw: Raw) -> tuple[str, ...]:
-    with contextlib.suppress(msgspec.DecodeError):
-        return tuple(_STRINGS.decode(raw))
-    return ()
+    return Head(model=envelope.model, stream=envelope.stream or False, fallbacks=own_fallbacks(envelope.fallbacks))
 
 
 def parse(body: bytes, model: str) -> ChatRequest:
@@ -65,15 +70,16 @@ def parse(body: bytes, model: str) -> ChatRequest:
     """
     fields = decode(_FIELDS, body)
     request = decode(_REQUEST, body)
-    system, messages = parse_messages(request.messages)
-    tools = tuple(_tools(request.tools or []))
+    hints = Hints()
+    conversation = Conversation(request.messages, hints)
+    tools = tuple(_tools(request.tools or [], hints))
     foreign = list(_foreign(fields))
     choice, tools = _tool_choice(request.tool_choice, tools, fields, foreign)
     limit = request.max_completion_tokens
     return ChatRequest(
         model=model,
-        messages=messages,
-        system=system,
+        messages=tuple(conversation.turns),
+        system=conversation.system,
         max_tokens=request.max_tokens if limit is None else limit,
         temperature=request.temperature,
         top_p=request.top_p,
@@ -89,34 +95,27 @@ def parse(body: bytes, model: str) -> ChatRequest:
         user_id=request.safety_identifier or request.user,
         stream=request.stream or False,
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
-        foreign=tuple(foreign),
+        foreign=(*foreign, *hints.foreign()),
+        paths=_PATHS | conversation.paths,
     )
 
 
 def _foreign(fields: dict[str, Raw]) -> Iterable[Foreign]:
     """The fields without a canonical meaning, except those that say nothing."""
     for name, raw in fields.items():
-        if name in _UNDERSTOOD or _is_own(name, raw):
+        if (name in _UNDERSTOOD and not _is_second(name, fields)) or is_own(name, raw):
             continue
         value = b"".join(bytes(raw).split())
         if value != b"null" and value not in _SAYS_NOTHING.get(name, ()):
             yield Foreign(wire=WIRE, kind=name, path=name, raw=raw)
 
 
-def _is_own(name: str, raw: Raw) -> bool:
-    """The gateway's own field, already acted upon: an object as `provider` is OpenRouter's instead."""
-    match name:
-        case "model":
-            return True
-        case "provider":
-            return bytes(raw).startswith(b'"')
-        case "fallbacks":
-            return bytes(raw) == b"[]" or bool(_fallbacks(raw))
-        case _:
-            return False
+def _is_second(name: str, fields: dict[str, Raw]) -> bool:
+    """`user` beside the newer field that took its place."""
+    return name == "user" and bytes(fields.get("safety_identifier", wire.NULL)) != b"null"
 
 
-def _tools(tools: list[Raw]) -> Iterable[Tool | Foreign]:
+def _tools(tools: list[Raw], hints: Hints) -> Iterable[Tool | Foreign]:
     for index, raw in enumerate(tools):
         path = f"tools[{index}]"
         tool = decode(_TOOL, raw, path)
@@ -126,6 +125,10 @@ def _tools(tools: list[Raw]) -> Iterable[Tool | Foreign]:
             raise invalid(f"{path}.function", "missing required field")
         else:
             function = tool.function
+            hints.note(raw, tool.__struct_fields__, path)
+            hints.note(
+                decode(_FIELDS, raw)["function"], function.__struct_fields__, f"{path}.function", "function_field"
+            )
             schema = None if bytes(function.parameters) == b"null" else function.parameters
             yield Tool(function.name, function.description, schema, function.strict)
 

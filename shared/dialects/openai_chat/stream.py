@@ -44,13 +44,15 @@ class ChunkRenderer:
         self._calls = 0
         self._arguments_seen = False
         self._refusal_shown = False
+        self._wrote = False
 
     def feed(self, event: Event) -> bytes:
         """SSE bytes for one event, possibly empty."""
         match event:
             case Started():
                 self._started = event
-                return self._chunk(WrittenDelta(role="assistant", content=""))
+                # Without content: an answer of calls alone must add up to a message whose content is null.
+                return self._chunk(WrittenDelta(role="assistant"))
             case PartStarted():
                 return self._open(event.part)
             case TextDelta():
@@ -87,6 +89,7 @@ class ChunkRenderer:
             return WrittenDelta(reasoning_content=text)
         if isinstance(self._part, Refusal):
             return WrittenDelta(refusal=text)
+        self._wrote = True
         return WrittenDelta(content=text)
 
     def _arguments(self, text: str) -> bytes:
@@ -99,7 +102,8 @@ class ChunkRenderer:
 
     def _finish(self, reason: StopReason, usage: Usage) -> bytes:
         word = finish_reason(reason, refusal_shown=self._refusal_shown)
-        last = self._chunk(WrittenDelta(), word)
+        said = self._wrote or self._calls or self._refusal_shown
+        last = self._chunk(WrittenDelta() if said else WrittenDelta(content=""), word)
         if self._include_usage:
             last += self._write([], usage)
         return last + _DONE

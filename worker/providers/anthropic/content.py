@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 from typing import assert_never
 
 import msgspec
 from msgspec import Raw
 
+from shared import ids
 from shared.chat import (
     Document,
     FileRef,
     Foreign,
     Image,
     Inline,
-    Message,
     Part,
     PlainText,
     RedactedThinking,
@@ -28,11 +29,11 @@ from shared.chat import (
     Url,
 )
 from shared.chat import Source as Place
-from shared.errors import InvalidRequest
 from shared.wire import anthropic as wire
-from worker.providers.anthropic.losses import Losses
+from worker.providers.losses import Losses
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 
 _IMAGE_TYPES = {
     "image/jpeg": "image/jpeg",
@@ -43,27 +44,13 @@ _IMAGE_TYPES = {
 }
 
 
-def turns(messages: Iterable[Message], losses: Losses) -> list[wire.TurnOut]:
-    """The turns, neighbours of one role as one, without those that have no content.
+def blocks(parts: Iterable[Part], path: str, losses: Losses) -> list[wire.Block | Raw]:
+    """The blocks for the parts at the canonical `path`, without those that say nothing.
 
     Raises:
         Unsupported: a part that this wire cannot express.
-        InvalidRequest: arguments of a tool call that are not a JSON object.
+        InvalidRequest: a part that no Anthropic request could hold.
     """
-    found: list[wire.TurnOut] = []
-    for index, message in enumerate(messages):
-        if message.name:
-            losses.drop("messages.name")
-        content = blocks(message.content, f"messages.{index}.content", losses)
-        if found and found[-1].role == message.role:
-            found[-1].content.extend(content)
-        elif content:
-            found.append(wire.TurnOut(message.role, content))
-    return found
-
-
-def blocks(parts: Iterable[Part], path: str, losses: Losses) -> list[wire.Block | Raw]:
-    """The blocks for the content at `path`, which counts turns after the leading system text."""
     made = (_block(part, f"{path}.{index}", losses) for index, part in enumerate(parts))
     return [block for block in made if block is not None]
 
@@ -71,20 +58,21 @@ def blocks(parts: Iterable[Part], path: str, losses: Losses) -> list[wire.Block 
 def _block(part: Part, path: str, losses: Losses) -> wire.Block | Raw | None:
     match part:
         case Text(text) | Refusal(text):
-            return wire.TextBlock(text) if text else None
+            # The API refuses text without a visible character; servers write it beside tool calls.
+            return None if not text or text.isspace() else wire.TextBlock(text)
         case Image():
             return _image(part, path, losses)
         case Document():
             return _document(part, path, losses)
         case Thinking() | RedactedThinking():
-            return _thinking(part, losses)
+            return _thinking(part, path, losses)
         case ToolCall(call_id, name, arguments):
-            return wire.ToolUseBlock(call_id, name, _input(arguments, path))
+            return wire.ToolUseBlock(_legal(call_id), name, _input(arguments, path, losses))
         case ToolResult():
             return _result(part, path, losses)
         case Foreign():
             if part.wire != wire.WIRE:
-                raise losses.refuse(part.path)
+                raise losses.refuse_foreign(part)
             return part.raw
         case _:
             assert_never(part)
@@ -92,7 +80,7 @@ def _block(part: Part, path: str, losses: Losses) -> wire.Block | Raw | None:
 
 def _image(image: Image, path: str, losses: Losses) -> wire.ImageBlock:
     if image.detail not in {None, "auto"}:
-        losses.drop("image_url.detail")
+        losses.drop(f"{path}.detail", "detail")
     match image.source:
         case Inline(media_type, data):
             known = _IMAGE_TYPES.get(media_type.lower())
@@ -121,7 +109,7 @@ def _source(place: Place, path: str, losses: Losses) -> wire.Source:
         case Inline(media_type, data):
             if not media_type.startswith("text/"):
                 raise losses.refuse(path, f"A document must be a PDF or text, not {media_type[:50]!r}.")
-            return wire.Source("text", media_type="text/plain", data=_decoded(data, path))
+            return wire.Source("text", media_type="text/plain", data=_decoded(data, path, losses))
         case PlainText(text):
             return wire.Source("text", media_type="text/plain", data=text)
         case Url() | FileRef():
@@ -136,31 +124,35 @@ def _reference(place: Url | FileRef) -> wire.Source:
     return wire.Source("file", file_id=place.file_id)
 
 
-def _decoded(data: str, path: str) -> str:
+def _decoded(data: str, path: str, losses: Losses) -> str:
     try:
         return base64.b64decode(data, validate=True).decode()
     except (binascii.Error, ValueError) as error:
-        raise InvalidRequest(f"{path}: The document is not base64 of UTF-8 text.", param=path) from error
+        raise losses.invalid(path, "The document is not base64 of UTF-8 text.") from error
 
 
-def _thinking(part: Thinking | RedactedThinking, losses: Losses) -> wire.Block | None:
+def _thinking(part: Thinking | RedactedThinking, path: str, losses: Losses) -> wire.Block | None:
     """None for thinking that Anthropic has not signed: it would refuse it."""
     if part.origin == wire.WIRE:
         if isinstance(part, RedactedThinking):
             return wire.RedactedBlock(part.data)
         if part.signature:
             return wire.ThinkingBlock(part.text, part.signature)
-    losses.drop("messages.thinking")
+    losses.drop(path, "thinking")
     return None
 
 
-def _input(arguments: str, path: str) -> Raw:
+def _legal(call_id: str) -> str:
+    """The caller's id, or one made of it where it has characters that the API refuses; calls and results agree."""
+    return call_id if _CALL_ID.fullmatch(call_id) else "toolu_" + ids.digest(call_id.encode("utf-8", "replace"))[:24]
+
+
+def _input(arguments: str, path: str, losses: Losses) -> Raw:
     data = arguments.encode() if arguments.strip() else b"{}"
     try:
         _FIELDS.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        message = f"{path}: The arguments of a tool call must be a JSON object."
-        raise InvalidRequest(message, param=path) from error
+        raise losses.invalid(path, "The arguments of a tool call must be a JSON object.") from error
     return Raw(data)
 
 
@@ -172,5 +164,5 @@ def _result(result: ToolResult, path: str, losses: Losses) -> wire.ToolResultOut
         case (Text(text),):
             content = text
         case parts:
-            content = blocks(parts, f"{path}.content", losses)
-    return wire.ToolResultOut(result.call_id, content, result.is_error)
+            content = blocks(parts, f"{path}.content", losses) or ""
+    return wire.ToolResultOut(_legal(result.call_id), content, result.is_error)

@@ -26,6 +26,10 @@ _STATUS_OF: dict[str, int] = {
 """What an error inside a stream would have had as its status; the stream's own was 200."""
 
 
+_PAYMENT_REQUIRED = 402
+_UNPAID = "billing_error"
+
+
 class _Detail(Struct):
     type: str | None = None
     message: str | None = None
@@ -49,6 +53,7 @@ def error(provider: str, status: int, headers: Mapping[str, str], body: bytes) -
     message = said.message or f"{provider} answered with status {status} and no message."
     if kind is AuthFailed:
         message = f"{provider} refused the gateway's credential: {message}"
+    unpaid = status == _PAYMENT_REQUIRED or said.type == _UNPAID
     return kind(
         message,
         provider=provider,
@@ -56,7 +61,7 @@ def error(provider: str, status: int, headers: Mapping[str, str], body: bytes) -
         upstream_type=said.type,
         details=said.details if bytes(said.details) not in {b"", b"null"} else None,
         retry_after_s=retry_after_s(headers),
-        should_retry=should_retry(headers),
+        should_retry=False if unpaid else should_retry(headers),
     )
 
 

@@ -1,12 +1,13 @@
-"""How hard to think, as the asked model understands it: effort, or on older models a budget."""
+"""How hard to think, as the asked model understands it: an effort, or on older models a budget."""
 
 from __future__ import annotations
 
 import re
+from typing import Literal, TypeAlias
 
-from shared.chat import ChatRequest, Reasoning, ToolCall
+from shared.chat import ChatRequest, ToolCall
 from shared.wire import anthropic as wire
-from worker.providers.anthropic.losses import Losses
+from worker.providers.losses import Losses
 
 DEFAULT_MAX_TOKENS = 4096
 """For callers that give no limit, which this wire demands: the smallest output limit of any Claude model (3 Haiku),
@@ -24,8 +25,20 @@ _WITHOUT_THINKING = re.compile(r"claude-(?:instant|2|3-(?!7))")
 _WITH_BUDGET = re.compile(r"claude-(?:3-7|haiku-4-5|sonnet-4-(?:0|5|20\d{6})|opus-4-(?:0|1|20\d{6}))")
 """Models that think within a budget and refuse an effort. The list is closed: later ones take an effort."""
 
+_ADAPTIVE_IF_ASKED = re.compile(r"claude-(?:opus|sonnet)-4-[6-8](?!\d)")
+"""Models that think as hard as the effort says, but only when told to; the later ones need no telling."""
 
-def plan(request: ChatRequest, losses: Losses) -> tuple[int, wire.ThinkingConfig | None, str | None]:
+_MAY_BE_DISABLED = re.compile(r"claude-(?:(?:opus|sonnet)-(?:4|5(?!-\d))|haiku-5)")
+"""Models whose thinking can be disabled. Opus 5.5, Fable and Mythos always think and refuse to be told otherwise."""
+
+_BETWEEN_TOOLS_AT_LEAST = re.compile(r"claude-sonnet-5-5")
+"""Models whose least thinking is `between_tools`."""
+
+_Plan: TypeAlias = tuple[int, wire.ThinkingConfig | None, str | None]
+"""`max_tokens`, `thinking` and `output_config.effort`."""
+
+
+def plan(request: ChatRequest, losses: Losses) -> _Plan:
     """`max_tokens`, `thinking` and `output_config.effort` for the request."""
     limit = DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens
     wanted = request.reasoning
@@ -33,35 +46,50 @@ def plan(request: ChatRequest, losses: Losses) -> tuple[int, wire.ThinkingConfig
         return limit, None, None
     if wanted.mode is not None:
         return limit, wire.ThinkingConfig(wanted.mode, wanted.budget_tokens), wanted.effort
-    return _from_effort(request, wanted, limit, losses)
-
-
-def _from_effort(
-    request: ChatRequest, wanted: Reasoning, limit: int, losses: Losses
-) -> tuple[int, wire.ThinkingConfig | None, str | None]:
     by_budget = _WITH_BUDGET.search(request.model) is not None
     takes_effort = not by_budget and _WITHOUT_THINKING.search(request.model) is None
     if wanted.effort in {"none", "minimal"}:
-        return (limit, wire.ThinkingConfig("disabled"), "low") if takes_effort else (limit, None, None)
-    if takes_effort:
-        return limit, None, wanted.effort
+        return (limit, _least(request.model, losses), "low") if takes_effort else (limit, None, None)
     budget = _BUDGETS.get(wanted.effort or "", 0)
-    if request.max_tokens is None:
-        limit += budget
-    budget = min(budget, limit - 1)
-    if by_budget and budget >= _MIN_BUDGET and _may_think(request):
-        return limit, wire.ThinkingConfig("enabled", budget), None
-    losses.drop("reasoning_effort")
-    return DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens, None, None
+    roomy = limit + budget if request.max_tokens is None else limit
+    if takes_effort:
+        return roomy, _adaptive(request, losses), wanted.effort
+    budget = min(budget, roomy - 1)
+    if by_budget and budget >= _MIN_BUDGET and _may_think(request) and not _has_called(request):
+        return roomy, wire.ThinkingConfig("enabled", budget), None
+    losses.drop("reasoning.effort")
+    return limit, None, None
+
+
+def _least(model: str, losses: Losses) -> wire.ThinkingConfig | None:
+    """The least thinking the model can be told."""
+    mode: Literal["disabled", "between_tools"] | None = None
+    if _MAY_BE_DISABLED.search(model):
+        mode = "disabled"
+    elif _BETWEEN_TOOLS_AT_LEAST.search(model):
+        mode = "between_tools"
+    if mode != "disabled":
+        losses.drop("reasoning.effort")
+    return wire.ThinkingConfig(mode) if mode else None
+
+
+def _adaptive(request: ChatRequest, losses: Losses) -> wire.ThinkingConfig | None:
+    """What makes the model think that would not by itself; the effort alone where that cannot be."""
+    if not _ADAPTIVE_IF_ASKED.search(request.model):
+        return None
+    if _may_think(request):
+        return wire.ThinkingConfig("adaptive")
+    losses.drop("reasoning.effort")
+    return None
 
 
 def _may_think(request: ChatRequest) -> bool:
-    """Whether the API accepts a budget beside the rest of the request.
-
-    It refuses other sampling, a forced tool, and history with calls whose thinking is missing, as it is in every
-    history that came over another wire.
-    """
-    sampled = request.temperature not in {None, 1} or request.top_p is not None or request.top_k is not None
+    """Whether the API accepts thinking beside the rest of the request: it refuses other sampling and a forced tool."""
+    sampled = request.temperature not in {None, 1} or request.top_p not in {None, 1} or request.top_k is not None
     forced = request.tool_choice is not None and request.tool_choice.mode in {"any", "tool", "subset"}
-    called = any(isinstance(part, ToolCall) for message in request.messages for part in message.content)
-    return not (sampled or forced or called)
+    return not (sampled or forced)
+
+
+def _has_called(request: ChatRequest) -> bool:
+    """Beside a budget the API wants the thinking before each call back, which no history of another wire has."""
+    return any(isinstance(part, ToolCall) for message in request.messages for part in message.content)

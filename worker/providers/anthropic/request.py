@@ -7,10 +7,10 @@ from msgspec import Raw
 
 from shared.chat import ChatRequest, Foreign, OutputFormat, Text, Tool
 from shared.wire import anthropic as wire
-from worker.providers.anthropic.content import turns
-from worker.providers.anthropic.losses import Losses
 from worker.providers.anthropic.reasoning import plan
+from worker.providers.anthropic.turns import turns
 from worker.providers.base import Rendered
+from worker.providers.losses import Losses
 
 _ENCODER = msgspec.json.Encoder()
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
@@ -19,6 +19,9 @@ _NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
 _OBJECT = Raw(b'"object"')
 
 _MAX_TEMPERATURE = 1.0
+_DEFAULT_SAMPLING = 1.0
+"""The default of `temperature` and of `top_p`. It is left unsaid: many clients always send both at their defaults,
+while some models refuse the two together and the newest refuse either."""
 
 
 def render(request: ChatRequest, provider: str) -> Rendered:
@@ -28,8 +31,9 @@ def render(request: ChatRequest, provider: str) -> Rendered:
         Unsupported: naming a field that this wire cannot express.
         InvalidRequest: naming a field that no Anthropic request could hold.
     """
-    losses = Losses(provider)
-    losses.drop_all(request.foreign)
+    losses = Losses(provider, request)
+    for field in request.foreign:
+        losses.drop_field(field)
     _drop_sampling(request, losses)
     max_tokens, thinking, effort = plan(request, losses)
     tools = _tools(request, losses)
@@ -37,10 +41,10 @@ def render(request: ChatRequest, provider: str) -> Rendered:
         model=request.model,
         max_tokens=max_tokens,
         system=_system(request.system),
-        messages=turns(request.messages, losses),
+        messages=turns(request, losses),
         stop_sequences=list(request.stop),
         temperature=_temperature(request.temperature, losses),
-        top_p=request.top_p,
+        top_p=None if request.top_p == _DEFAULT_SAMPLING else request.top_p,
         top_k=request.top_k,
         tools=tools,
         tool_choice=_tool_choice(request) if tools else None,
@@ -63,13 +67,13 @@ def _drop_sampling(request: ChatRequest, losses: Losses) -> None:
 
 
 def _system(system: tuple[Text, ...]) -> list[wire.TextBlock]:
-    return [wire.TextBlock(part.text) for part in system if part.text]
+    return [wire.TextBlock(part.text) for part in system if part.text.strip()]
 
 
 def _temperature(temperature: float | None, losses: Losses) -> float | None:
     if temperature is not None and temperature > _MAX_TEMPERATURE:
         raise losses.refuse("temperature", "Anthropic's models take a temperature from 0 to 1.")
-    return temperature
+    return None if temperature == _DEFAULT_SAMPLING else temperature
 
 
 def _tools(request: ChatRequest, losses: Losses) -> list[wire.CustomTool | Raw]:
@@ -87,7 +91,7 @@ def _tool(tool: Tool | Foreign, losses: Losses) -> wire.CustomTool | Raw:
     if isinstance(tool, Tool):
         return wire.CustomTool(tool.name, _schema(tool.parameters), tool.description, tool.strict)
     if tool.wire != wire.WIRE:
-        raise losses.refuse(tool.path)
+        raise losses.refuse_foreign(tool)
     return tool.raw
 
 
@@ -122,7 +126,7 @@ def _output_config(wanted: OutputFormat | None, effort: str | None, losses: Loss
     if wanted is None:
         return wire.OutputConfig(effort) if effort else None
     if wanted.schema is None:
-        raise losses.refuse("response_format", "Anthropic has no mode for JSON without a schema; give a json_schema.")
+        raise losses.refuse("output_format", "Anthropic has no mode for JSON without a schema; give a json_schema.")
     if wanted.description:
-        losses.drop("response_format.json_schema.description")
+        losses.drop("output_format.description")
     return wire.OutputConfig(effort, wire.Format("json_schema", wanted.schema))

@@ -7,8 +7,19 @@ from datetime import datetime
 import msgspec
 from msgspec import Raw, Struct, structs
 
-from shared.chat import ChatResponse, Foreign, Part, RedactedThinking, StopReason, Text, Thinking, ToolCall, Usage
-from shared.errors import Garbled
+from shared.chat import (
+    ChatResponse,
+    Foreign,
+    Part,
+    RedactedThinking,
+    Refusal,
+    StopReason,
+    Text,
+    Thinking,
+    ToolCall,
+    Usage,
+)
+from shared.errors import Garbled, Unreachable
 from shared.wire import anthropic as wire
 from shared.wire import anthropic_answer as answer
 from worker.providers.anthropic.errors import stream_error
@@ -24,6 +35,9 @@ STOP_REASONS: dict[str | None, StopReason] = {
     "pause_turn": StopReason.PAUSE,
 }
 """Reasons not listed here, known to later versions of the API, count as END."""
+
+_BROKEN = "error"
+"""The stop reason of an answer that failed midway."""
 
 
 class Block(Struct):
@@ -47,9 +61,14 @@ class _Held(Struct):
     usage: Raw = Raw()
 
 
+class _Refused(Struct):
+    explanation: str | None = None
+
+
 _ANSWER = msgspec.json.Decoder(answer.Answer)
 _BLOCK = msgspec.json.Decoder(Block)
 _KIND = msgspec.json.Decoder(_Kind)
+_REFUSED = msgspec.json.Decoder(_Refused)
 _HELD = msgspec.json.Decoder(_Held)
 _USAGE = msgspec.json.Decoder(answer.Usage)
 _MODELS = msgspec.json.Decoder(answer.ModelList)
@@ -74,14 +93,37 @@ def parse(provider: str, body: bytes) -> ChatResponse:
         content = tuple(_part(raw, index) for index, raw in enumerate(message.content))
     except _UNREADABLE as error:
         raise Garbled(f"{provider} sent an answer that is not a message.", provider=provider) from error
+    reason = stop_reason(provider, message.stop_reason)
+    if reason is StopReason.REFUSAL and not any(isinstance(part, Text) and part.text for part in content):
+        content += explanation(message.stop_details)
     return ChatResponse(
         id=message.id or "",
         model=message.model or "",
         content=content,
-        stop_reason=STOP_REASONS.get(message.stop_reason, StopReason.END),
+        stop_reason=reason,
         usage=canonical(counts(message.usage)),
         stop_sequence=message.stop_sequence,
     )
+
+
+def stop_reason(provider: str, word: str | None) -> StopReason:
+    """The reason behind `stop_reason`.
+
+    Raises:
+        Unreachable: the answer failed midway.
+    """
+    if word == _BROKEN:
+        raise Unreachable(f"{provider} broke off its answer.", provider=provider)
+    return STOP_REASONS.get(word, StopReason.END)
+
+
+def explanation(stop_details: Raw) -> tuple[Refusal, ...]:
+    """Why the model refused, as the words of an answer that has no other."""
+    try:
+        text = _REFUSED.decode(stop_details).explanation
+    except _UNREADABLE:
+        return ()
+    return (Refusal(text),) if text else ()
 
 
 def usage(body: bytes) -> Usage:

@@ -21,7 +21,7 @@ from shared.sse import Frame
 from shared.wire import anthropic as wire
 from shared.wire import anthropic_answer as answer
 from worker.providers.anthropic.errors import stream_error
-from worker.providers.anthropic.response import STOP_REASONS, Block, block, canonical, counts, merge
+from worker.providers.anthropic.response import Block, block, canonical, counts, explanation, merge, stop_reason
 
 _EVENT = msgspec.json.Decoder(answer.StreamEvent)
 _UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
@@ -40,7 +40,9 @@ class Parser:
         self._provider = provider
         self._usage = answer.Usage()
         self._stop_reason: str | None = None
+        self._stop_details = msgspec.Raw()
         self._stop_sequence: str | None = None
+        self._wrote = False  # whether any text came
         self._started = False
         self._ended = False
         self._next = 0
@@ -56,6 +58,8 @@ class Parser:
             return self._read(event.type or frame.event, event, frame)
         except _UNREADABLE:
             return self._break(Garbled(f"{self._provider} sent an event that cannot be read.", provider=self._provider))
+        except ProviderError as broken:
+            return self._break(broken)
 
     def close(self) -> list[Event]:
         """Broken unless the stream has come to its end."""
@@ -113,6 +117,7 @@ class Parser:
         events: list[Event] = []
         text = shell.thinking if shell.type == "thinking" else shell.text
         if text and shell.type in {"text", "thinking"}:
+            self._wrote = self._wrote or shell.type == "text"
             events.append(TextDelta(index, text))
         if shell.type == "thinking" and shell.signature:
             events.append(SignatureDelta(index, shell.signature))
@@ -126,6 +131,7 @@ class Parser:
             owed = self._resume(event, delta)
         if self._ours is None:
             return owed
+        self._wrote = self._wrote or bool(delta.type == "text_delta" and delta.text)
         return owed + _said(self._ours, delta)
 
     def _resume(self, event: answer.StreamEvent, delta: answer.Delta) -> list[Event]:
@@ -147,14 +153,20 @@ class Parser:
         if event.delta is not None:
             self._stop_reason = event.delta.stop_reason or self._stop_reason
             self._stop_sequence = event.delta.stop_sequence or self._stop_sequence
+            if isinstance(event.delta.stop_details, msgspec.Raw):
+                self._stop_details = event.delta.stop_details
         return []
 
     def _finish(self) -> list[Event]:
-        begun = [] if self._started else self._start(answer.Answer())
-        owed = self._stop()
+        reason = stop_reason(self._provider, self._stop_reason)
+        events = [] if self._started else self._start(answer.Answer())
+        events += self._stop()
+        if reason is StopReason.REFUSAL and not self._wrote:
+            for refusal in explanation(self._stop_details):
+                events += [PartStarted(self._next, Refusal("")), TextDelta(self._next, refusal.text)]
+                events.append(PartStopped(self._next))
         self._ended = True
-        reason = STOP_REASONS.get(self._stop_reason, StopReason.END)
-        return [*begun, *owed, Finished(reason, canonical(self._usage), self._stop_sequence)]
+        return [*events, Finished(reason, canonical(self._usage), self._stop_sequence)]
 
 
 def _shell(

@@ -31,7 +31,7 @@ from shared.wire.openai_chat import (
     WrittenToolCall,
 )
 from worker.providers.base import Row
-from worker.providers.openai.losses import Losses
+from worker.providers.losses import Losses
 
 WIRE = "openai_chat"
 
@@ -48,8 +48,12 @@ def render_messages(
     """All messages, the system text first.
 
     Raises:
-        Unsupported: naming the part that cannot be expressed.
+        Unsupported: naming the part that cannot be expressed, or a last turn that is the assistant's: Anthropic goes
+            on with it, this wire would answer it.
     """
+    if messages and messages[-1].role == "assistant":
+        path = f"messages.{len(messages) - 1}"
+        raise losses.refuse(path, "the answer cannot go on with an assistant's turn here; end with a user's.")
     made = []
     if system:
         made.append(WrittenRequestMessage(system_role, "\n\n".join(part.text for part in system)))
@@ -87,12 +91,8 @@ def _user(message: Message, path: str, losses: Losses) -> Iterator[WrittenReques
         at = f"{path}.{index}"
         if isinstance(part, ToolResult):
             results += 1
-            yield WrittenRequestMessage("tool", _result_text(part, at, losses), tool_call_id=part.call_id)
-            moved = [
-                _content(inner, f"{at}.content.{place}", losses)
-                for place, inner in enumerate(part.content)
-                if isinstance(inner, Image | Document)
-            ]
+            text, moved = _result(part, at, losses)
+            yield WrittenRequestMessage("tool", text, tool_call_id=part.call_id)
             if moved:
                 parts += [_text(f"From the result of tool call {part.call_id}:"), *moved]
         else:
@@ -101,16 +101,16 @@ def _user(message: Message, path: str, losses: Losses) -> Iterator[WrittenReques
         yield WrittenRequestMessage("user", _simplest(parts), message.name)
 
 
-def _result_text(result: ToolResult, path: str, losses: Losses) -> str:
-    texts = []
+def _result(result: ToolResult, path: str, losses: Losses) -> tuple[str, list[ContentPart]]:
+    """The text of a tool message, and the parts that it cannot hold."""
+    texts, moved = [], []
     for index, part in enumerate(result.content):
-        if isinstance(part, Foreign):
-            raise losses.refuse_foreign(part)
-        if isinstance(part, Document) and part.citations:
-            raise _citations(f"{path}.content.{index}", losses)
-        if isinstance(part, Text):
-            texts.append(part.text)
-    return (_ERROR_PREFIX if result.is_error else "") + "\n\n".join(texts)
+        made = _content(part, f"{path}.content.{index}", losses)
+        if made.text is None:
+            moved.append(made)
+        else:
+            texts.append(made.text)
+    return (_ERROR_PREFIX if result.is_error else "") + "\n\n".join(texts), moved
 
 
 def _assistant(message: Message, path: str, row: Row, losses: Losses) -> WrittenRequestMessage:
@@ -127,7 +127,7 @@ def _assistant(message: Message, path: str, row: Row, losses: Losses) -> Written
             case Thinking() if part.origin == WIRE and row.reasoning_field:
                 reasoning.append(part.text)
             case Thinking() | RedactedThinking():
-                losses.drop(f"{path}.{index}")  # opaque to anyone but the model that wrote it
+                losses.drop(f"{path}.{index}", "thinking")  # opaque to anyone but the model that wrote it
             case Foreign():
                 raise losses.refuse_foreign(part)
             case _:
@@ -178,7 +178,7 @@ def _image(image: Image, path: str, losses: Losses) -> ContentPart:
         case Url(url):
             pass
         case FileRef():
-            raise losses.refuse(f"{path}.source.file_id", "an image cannot be given by file id here.")
+            raise losses.refuse(path, "an image cannot be given by file id here.")
         case _:
             assert_never(image.source)
     return ContentPart(type="image_url", image_url=ImageUrl(url, image.detail))
@@ -186,13 +186,13 @@ def _image(image: Image, path: str, losses: Losses) -> ContentPart:
 
 def _document(document: Document, path: str, losses: Losses) -> ContentPart:
     if document.citations:
-        raise _citations(path, losses)
+        raise losses.refuse(path, "citations are not possible here.")
     if document.context:
-        losses.drop(f"{path}.context")
+        losses.drop(f"{path}.context", "context")
     match document.source:
         case PlainText(text):
             if document.title:
-                losses.drop(f"{path}.title")
+                losses.drop(f"{path}.title", "title")
             return _text(text)
         case FileRef(file_id):
             return ContentPart(type="file", file=File(file_id=file_id))
@@ -200,12 +200,8 @@ def _document(document: Document, path: str, losses: Losses) -> ContentPart:
             name = document.filename or document.title or _DEFAULT_FILENAME
             return ContentPart(type="file", file=File(file_data=f"data:{_PDF};base64,{data}", filename=name))
         case Inline():
-            raise losses.refuse(f"{path}.source.media_type", "an inline document must be a PDF here.")
+            raise losses.refuse(path, "an inline document must be a PDF here.")
         case Url():
-            raise losses.refuse(f"{path}.source.url", "a document cannot be given by URL here.")
+            raise losses.refuse(path, "a document cannot be given by URL here.")
         case _:
             assert_never(document.source)
-
-
-def _citations(path: str, losses: Losses) -> Exception:
-    return losses.refuse(f"{path}.citations", "citations are not possible here.")

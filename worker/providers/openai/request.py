@@ -8,11 +8,11 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw
 
-from shared.chat import ChatRequest, Foreign, OutputFormat, Reasoning, Tool
+from shared.chat import ChatRequest, Foreign, OutputFormat, Reasoning, Tool, ToolChoice
 from shared.errors import InvalidRequest
 from shared.wire import openai_chat as wire
 from worker.providers.base import Rendered, Row
-from worker.providers.openai.losses import Losses
+from worker.providers.losses import Losses
 from worker.providers.openai.messages import render_messages
 
 _ENCODER = msgspec.json.Encoder()
@@ -29,6 +29,12 @@ _REASONING_MODEL = re.compile(_MODEL + r"(?:o\d|gpt-(?:[5-9]|\d\d))")
 """OpenAI's reasoning models, which renamed the system role to `developer`."""
 _EFFORT_NONE = re.compile(_MODEL + r"gpt-(?:5\.[1-9]|[6-9]|\d\d)")
 """Models that can be told not to reason; the ones before gpt-5.1 know no such effort."""
+_NO_EFFORT = re.compile(_MODEL + r"(?:gpt-[34]|chatgpt)")
+"""OpenAI's models that do not reason: they refuse an effort."""
+_HIGH_AT_MOST = re.compile(_MODEL + r"(?:o\d|gpt-oss|gpt-5(?:\.1)?(?![.\d]|.*-max))")
+"""Models that know no effort above `high`."""
+_CHOOSES_FREELY = frozenset({"ollama"})
+"""Servers that hear neither `tool_choice` nor `parallel_tool_calls`."""
 _BUDGET_EFFORTS = ((2_048, "low"), (8_192, "medium"), (24_576, "high"))
 """Largest thinking budget, in tokens, that counts as an effort; more is `xhigh`."""
 
@@ -89,13 +95,15 @@ def render(request: ChatRequest, row: Row) -> Rendered:
     Raises:
         Unsupported: naming the field that this wire cannot express.
     """
-    losses = Losses(row.name)
+    losses = Losses(row.name, request)
     for field in request.foreign:
         losses.drop_field(field)
     if request.top_k is not None:
         losses.drop("top_k")
     if len(request.stop) > _MAX_STOPS:
-        raise losses.refuse("stop_sequences", f"at most {_MAX_STOPS} stop sequences are possible here.")
+        raise losses.refuse("stop", f"at most {_MAX_STOPS} stop sequences are possible here.")
+    if request.max_tokens == 0:
+        raise losses.refuse("max_tokens", "warming a cache without an answer is not possible here.")
     tools, choice = _tools(request, row, losses)
     body = wire.WrittenRequest(
         model=request.model,
@@ -108,10 +116,10 @@ def render(request: ChatRequest, row: Row) -> Rendered:
         frequency_penalty=request.frequency_penalty,
         tools=tools or None,
         tool_choice=choice,
-        parallel_tool_calls=request.parallel_tool_calls if tools else None,
-        reasoning_effort=_unless_strict("reasoning_effort", _effort(request, losses), row, losses),
+        parallel_tool_calls=_parallel(request, row, losses) if tools else None,
+        reasoning_effort=_unless_strict("reasoning.effort", _effort(request, losses), row, losses),
         response_format=_response_format(request.output_format),
-        user=_unless_strict("metadata.user_id", request.user_id, row, losses),
+        user=_unless_strict("user_id", request.user_id, row, losses),
         stream=request.stream or None,
         stream_options=wire.StreamOptions(include_usage=True) if request.stream and row.stream_usage else None,
     )
@@ -142,6 +150,8 @@ def _tools(request: ChatRequest, row: Row, losses: Losses) -> tuple[list[wire.To
             raise losses.refuse_foreign(tool)
         tools.append(_tool(tool))
     choice = request.tool_choice
+    if choice is not None and row.name in _CHOOSES_FREELY:
+        return _freely_chosen(choice, tools, row, losses), None
     if choice is None or (not tools and choice.mode in {"auto", "none"}):
         return tools, None  # a choice without tools is refused
     match choice.mode:
@@ -159,6 +169,20 @@ def _tools(request: ChatRequest, row: Row, losses: Losses) -> tuple[list[wire.To
             return tools, wire.ToolChoice(type="allowed_tools", allowed_tools=wire.AllowedTools("required", named))
 
 
+def _freely_chosen(choice: ToolChoice, tools: list[wire.Tool], row: Row, losses: Losses) -> list[wire.Tool]:
+    """The tools for a server that cannot be told to call one, only be given none."""
+    if choice.mode not in {"auto", "none"}:
+        raise losses.refuse("tool_choice", f"{row.name} cannot be made to call a tool; leave it to the model.")
+    return [] if choice.mode == "none" else tools
+
+
+def _parallel(request: ChatRequest, row: Row, losses: Losses) -> bool | None:
+    if row.name in _CHOOSES_FREELY and request.parallel_tool_calls is False:
+        losses.drop("parallel_tool_calls")
+        return None
+    return request.parallel_tool_calls
+
+
 def _tool(tool: Tool) -> wire.Tool:
     function = wire.FunctionDefinition(tool.name, tool.description, tool.parameters or wire.NULL, tool.strict)
     return wire.Tool(type="function", function=function)
@@ -167,18 +191,26 @@ def _tool(tool: Tool) -> wire.Tool:
 def _effort(request: ChatRequest, losses: Losses) -> str | None:
     """How hard to think. Without an effort, a budget is put on the scale of efforts, which is reported as a loss."""
     wanted = request.reasoning or Reasoning()
+    if _NO_EFFORT.match(request.model):
+        if request.reasoning and wanted.mode != "disabled" and wanted.effort != "none":
+            losses.drop("reasoning" if wanted.mode else "reasoning.effort")
+        return None
     if wanted.mode == "disabled":
         if _EFFORT_NONE.match(request.model):
             return "none"
-        losses.drop("thinking")
+        losses.drop("reasoning")
         return None
     if wanted.mode == "between_tools":
-        losses.drop("thinking")
+        losses.drop("reasoning")
     if wanted.budget_tokens is None:
         return wanted.effort
-    losses.drop("thinking.budget_tokens")
-    by_budget = (effort for limit, effort in _BUDGET_EFFORTS if wanted.budget_tokens <= limit)
-    return wanted.effort or next(by_budget, "xhigh")
+    losses.drop("reasoning.budget_tokens")
+    return wanted.effort or _effort_for(wanted.budget_tokens, request.model)
+
+
+def _effort_for(budget_tokens: int, model: str) -> str:
+    highest = "high" if _HIGH_AT_MOST.match(model) else "xhigh"
+    return next((effort for limit, effort in _BUDGET_EFFORTS if budget_tokens <= limit), highest)
 
 
 def _response_format(wanted: OutputFormat | None) -> wire.ResponseFormat | None:

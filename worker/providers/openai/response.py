@@ -31,8 +31,11 @@ _STOP_REASONS = {
     "function_call": StopReason.TOOL_CALL,
     "content_filter": StopReason.REFUSAL,
 }
-BROKEN = "error"
-"""The `finish_reason` with which OpenRouter and Mistral end an answer that failed midway."""
+BROKEN = frozenset({"error", "insufficient_system_resource"})
+"""Each a `finish_reason` of answers that failed midway: of OpenRouter and Mistral, of DeepSeek."""
+
+_MAX_EXACT = 2**53
+"""The largest number that every JSON reader takes for itself; no true count or time comes near it."""
 
 
 class _UsageOnly(msgspec.Struct):
@@ -60,7 +63,7 @@ def parse(provider: str, body: bytes) -> ChatResponse:
         raise stream_error(provider, answer.error)
     else:
         raise Garbled(f"{provider} sent an answer without a choice.", provider=provider)
-    if finish == BROKEN:
+    if finish in BROKEN:
         raise Unreachable(f"{provider} broke off its answer.", provider=provider)
     content = tuple(_content(message, answer.id or ""))
     return ChatResponse(
@@ -73,7 +76,7 @@ def parse(provider: str, body: bytes) -> ChatResponse:
             refused=any(isinstance(part, Refusal) for part in content),
         ),
         usage=counted(answer.usage or (answer.x_groq.usage if answer.x_groq else None)),
-        created_s=None if answer.created is None else int(answer.created),
+        created_s=seconds(answer.created),
     )
 
 
@@ -105,18 +108,27 @@ def counted(found: AnswerUsage | None) -> Usage:
     """
     if found is None:
         return Usage(known=False)
-    prompt, completion = found.prompt_tokens or 0, found.completion_tokens or 0
+    prompt, completion = _count(found.prompt_tokens), _count(found.completion_tokens)
     details, answer = found.prompt_tokens_details, found.completion_tokens_details
     cached = (details.cached_tokens if details else None) or found.num_cached_tokens or found.prompt_cache_hit_tokens
-    read = min(cached or 0, prompt)
-    written = min((details.cache_write_tokens if details else None) or 0, prompt - read)
+    read = min(_count(cached), prompt)
+    written = min(_count(details.cache_write_tokens if details else None), prompt - read)
     return Usage(
         input_tokens=prompt - read - written,
-        output_tokens=max(completion, (found.total_tokens or 0) - prompt),
+        output_tokens=max(completion, _count(found.total_tokens) - prompt),
         cache_read_tokens=read,
         cache_write_tokens=written,
-        reasoning_tokens=(answer.reasoning_tokens if answer else None) or 0,
+        reasoning_tokens=_count(answer.reasoning_tokens if answer else None),
     )
+
+
+def _count(found: int | None) -> int:
+    return min(max(found or 0, 0), _MAX_EXACT)
+
+
+def seconds(moment: float | None) -> int | None:
+    """`created` in whole seconds; None for what is no time."""
+    return int(moment) if moment is not None and 0 <= moment <= _MAX_EXACT else None
 
 
 def pieces(message: Answer) -> Iterator[Text | Thinking | Refusal]:
@@ -182,7 +194,7 @@ def _model(raw: Raw) -> Model:
     return Model(
         id=entry.id,
         display_name=entry.display_name,
-        created_s=None if entry.created is None else int(entry.created),
+        created_s=seconds(entry.created),
         owned_by=entry.owned_by,
         raw=raw,
     )

@@ -13,7 +13,7 @@ from shared.wire.openai_chat import FunctionCall
 from shared.wire.openai_chat import ToolCall as WireCall
 from shared.wire.openai_chat_answer import AnswerBody, AnswerChoice, AnswerUsage, GroqExtras, TapChunk
 from worker.providers.openai.errors import stream_error
-from worker.providers.openai.response import BROKEN, arguments, counted, pieces, stop_reason
+from worker.providers.openai.response import BROKEN, arguments, counted, pieces, seconds, stop_reason
 from worker.providers.openai.serialiser import Serialiser
 
 _CHUNK = msgspec.json.Decoder(AnswerBody)
@@ -76,8 +76,7 @@ class Parser:
         events: list[Event] = []
         if self._parts is None:
             self._parts = Serialiser(self._provider, chunk.id or "")
-            created = None if chunk.created is None else int(chunk.created)
-            events.append(Started(chunk.id or "", chunk.model or "", self._usage, created))
+            events.append(Started(chunk.id or "", chunk.model or "", self._usage, seconds(chunk.created)))
         for choice in chunk.choices:
             if not choice.index:  # a second choice was not asked for
                 events += self._choice(choice, self._parts)
@@ -97,7 +96,7 @@ class Parser:
                 self._called = True
                 function = call.function or FunctionCall()
                 events += parts.call(call.index, call.id, function.name, arguments(function))
-        if choice.finish_reason == BROKEN:
+        if choice.finish_reason in BROKEN:
             raise Unreachable(f"{self._provider} broke off its answer.", provider=self._provider)
         self._finish = choice.finish_reason or self._finish
         return events

@@ -1,0 +1,134 @@
+"""Every case, from every dialect to every wire and back: providers are asked the same, clients told the same."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from shared.dialects import DIALECTS as SPOKEN
+from tests.conformance.translation import cases
+from tests.conformance.translation.dialects import DIALECTS
+from tests.conformance.translation.exchange import Exchange
+from tests.conformance.translation.refusals import DROPPED, REFUSED
+from tests.conformance.translation.tally import count
+from tests.conformance.translation.wires import WIRES
+from worker.providers.catalog import adapters
+
+ADAPTERS = adapters()
+PAIRS = [pytest.param(dialect, wire, id=f"{dialect.DIALECT}-on-{wire.WIRE}") for dialect in DIALECTS for wire in WIRES]
+
+
+def request_of(dialect, case):
+    """The case's request, None when the dialect cannot say it."""
+    return dialect.REQUESTS.get(case) or (dialect.REQUESTS["text"] if case in cases.ANSWERS else None)
+
+
+CELLS = [
+    pytest.param(dialect, wire, case, id=f"{dialect.DIALECT}-on-{wire.WIRE}-{case}")
+    for dialect in DIALECTS
+    for wire in WIRES
+    for case in cases.REQUESTS
+    if request_of(dialect, case) is not None
+]
+
+
+def exchange(dialect, wire, answer):
+    return Exchange(SPOKEN[dialect.DIALECT], ADAPTERS[wire.WIRE], wire.ROW, wire.MODEL, answer)
+
+
+def as_asked(dialect, wire, case, *, streamed):
+    """The body that the provider must get."""
+    if SPOKEN[dialect.DIALECT].wire == wire.WIRE:
+        body = request_of(dialect, case)
+    else:
+        body = wire.ASKED.get(case, wire.ASKED["text"])
+    return {**body, "model": wire.MODEL, **({"stream": True} if streamed else {})}
+
+
+def as_told(dialect, wire, case):
+    """The answer that the client must read."""
+    told = cases.answer_of(case)
+    return msgspec.structs.replace(told, stop=dialect.stop(told, wire.HEARD.get(told.stop, told.stop)))
+
+
+@pytest.mark.parametrize(("dialect", "wire", "case"), CELLS)
+def test_a_cell(gateway, dialect, wire, case):
+    client, cell, body = gateway.clients[dialect.DIALECT], (dialect.DIALECT, wire.WIRE, case), request_of(dialect, case)
+    gateway.exchange = found = exchange(dialect, wire, wire.answer(cases.answer_of(case)))
+    if cell in REFUSED:
+        assert dialect.refusal(client, body) == (400, REFUSED[cell])
+        assert not found.asked
+        count(dialect.DIALECT, wire.WIRE, "documented 400s")
+        return
+    plain, shown = dialect.ask(client, body)
+    streamed, accumulated = dialect.follow(client, body)
+    plain_asked, stream_asked = found.asked
+    stream_asked.pop("stream_options", None)
+    assert plain_asked == as_asked(dialect, wire, case, streamed=False)
+    assert stream_asked == as_asked(dialect, wire, case, streamed=True)
+    assert found.dropped == DROPPED.get(cell, ())
+    assert plain == as_told(dialect, wire, case)
+    assert streamed == plain
+    assert accumulated == shown
+    count(dialect.DIALECT, wire.WIRE, "passed")
+
+
+def test_every_documented_refusal_and_loss_is_a_cell():
+    cells = {(dialect.DIALECT, wire.WIRE, case) for dialect, wire, case in (cell.values for cell in CELLS)}
+    assert {*REFUSED, *DROPPED} <= cells
+    assert {*cases.ANSWERS} <= {*cases.REQUESTS}
+
+
+ERRORS = [
+    pytest.param(dialect, wire, name, id=f"{dialect.DIALECT}-on-{wire.WIRE}-{name}")
+    for dialect in DIALECTS
+    for wire in WIRES
+    for name in wire.ERRORS
+]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(("dialect", "wire", "name"), ERRORS)
+def test_an_error_of_the_provider(gateway, dialect, wire, name, streamed):
+    gateway.exchange = exchange(dialect, wire, wire.ERRORS[name])
+    error = dialect.error(gateway.clients[dialect.DIALECT], dialect.REQUESTS["text"], streamed=streamed)
+    assert error.status_code == dialect.ERRORS[name]
+    assert cases.ERRORS[name] in str(error)
+    assert error.response.headers.get("retry-after") == cases.WAITS_S.get(name)
+    assert error.response.headers.get("x-should-retry") == ("false" if name in cases.FINAL else None)
+    count(dialect.DIALECT, wire.WIRE, "passed")
+
+
+@pytest.mark.parametrize(("dialect", "wire"), PAIRS)
+def test_a_stream_that_breaks(gateway, dialect, wire):
+    gateway.exchange = exchange(dialect, wire, wire.broken())
+    error = dialect.error(gateway.clients[dialect.DIALECT], dialect.REQUESTS["text"], streamed=True)
+    assert cases.ERRORS["overloaded"] in str(error)
+    count(dialect.DIALECT, wire.WIRE, "passed")
+
+
+KEPT = {
+    ("anthropic", "anthropic", "anthropic"): [(cases.THOUGHT, cases.SIGNATURE)],
+    ("anthropic", "openai_chat", "openai_chat"): [(cases.THOUGHT, "")],
+    ("openai_chat", "openai_chat", "openai_chat"): [(cases.THOUGHT, "")],
+    ("openai_chat", "anthropic", "openai_chat"): [(cases.THOUGHT, "")],  # the client's own words, in its own wire
+}
+"""(dialect, first wire, then wire): the thinking of the first that goes back. Chat Completions have no place for a
+signature, and without it Anthropic takes none back."""
+
+
+@pytest.mark.parametrize("then", [pytest.param(wire, id=f"then-{wire.WIRE}") for wire in WIRES])
+@pytest.mark.parametrize(("dialect", "first"), PAIRS)
+def test_thinking_goes_back_to_its_maker_alone(gateway, dialect, first, then):
+    client = gateway.clients[dialect.DIALECT]
+    gateway.exchange = reasons(dialect, first)
+    _, shown = dialect.follow(client, dialect.REQUESTS["text"])
+    gateway.exchange = found = reasons(dialect, then)
+    dialect.ask(client, dialect.going_on(shown))
+    assert then.thoughts(found.asked[0]) == KEPT.get((dialect.DIALECT, first.WIRE, then.WIRE), [])
+    count(dialect.DIALECT, then.WIRE, "passed")
+
+
+def reasons(dialect, wire):
+    answer = wire.answer(cases.ANSWERS["thinking"])
+    return Exchange(SPOKEN[dialect.DIALECT], ADAPTERS[wire.WIRE], wire.REASONING_ROW, wire.REASONING_MODEL, answer)
