@@ -17,6 +17,7 @@ from api.wait import Hub
 from shared.bodies import Bodies
 from shared.errors import GatewayError
 from shared.file_limit import raise_file_limit
+from shared.garbage import collect_rarely
 from shared.job_index import JobIndex
 from shared.queue import Queue
 from shared.settings import ClientSettings, Settings
@@ -84,6 +85,7 @@ def _cors(client: ClientSettings) -> CORSConfig:
 def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; open requests get `timeout_graceful_shutdown` seconds to end."""
     raise_file_limit()
+    collect_rarely()
     uvicorn.run(
         build_app(settings),
         host=host,
