@@ -45,10 +45,24 @@ Source: TypeAlias = Inline | Url | FileRef | PlainText
 # --- content parts --------------------------------------------------------------------------------
 
 
+class Citation(msgspec.Struct, frozen=True):
+    """A page that a text rests on.
+
+    Attributes:
+        title: None when the wire does not say.
+        cited_text: the page's own words, empty when the wire does not say.
+    """
+
+    url: str
+    title: str | None = None
+    cited_text: str = ""
+
+
 class Text(msgspec.Struct, frozen=True):
-    """Plain text."""
+    """Plain text. `citations`, in answers only: what all of it rests on."""
 
     text: str
+    citations: tuple[Citation, ...] = ()
 
 
 class Image(msgspec.Struct, frozen=True):

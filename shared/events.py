@@ -6,6 +6,8 @@ An adapter guarantees, whatever the provider sent:
                                               │
     at any point instead of the rest: Broken ─┘
 
+    delta: TextDelta | CitationDelta | SignatureDelta | ArgumentsDelta, as the open part has text, a signature, …
+
 Part indexes run 0, 1, 2… without a gap and one part is open at a time, because Anthropic's SDKs need both.
 """
 
@@ -15,7 +17,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from shared.chat import RedactedThinking, Refusal, StopReason, Text, Thinking, ToolCall, Usage
+from shared.chat import Citation, RedactedThinking, Refusal, StopReason, Text, Thinking, ToolCall, Usage
 from shared.errors import ProviderError
 
 
@@ -40,6 +42,13 @@ class TextDelta(msgspec.Struct, frozen=True):
 
     index: int
     text: str
+
+
+class CitationDelta(msgspec.Struct, frozen=True):
+    """One more source of the open Text part; it may come before, amid or after the text."""
+
+    index: int
+    citation: Citation
 
 
 class SignatureDelta(msgspec.Struct, frozen=True):
@@ -76,4 +85,14 @@ class Broken(msgspec.Struct, frozen=True):
     error: ProviderError
 
 
-Event: TypeAlias = Started | PartStarted | TextDelta | SignatureDelta | ArgumentsDelta | PartStopped | Finished | Broken
+Event: TypeAlias = (
+    Started
+    | PartStarted
+    | TextDelta
+    | CitationDelta
+    | SignatureDelta
+    | ArgumentsDelta
+    | PartStopped
+    | Finished
+    | Broken
+)

@@ -14,6 +14,38 @@ from shared.wire.anthropic import Block
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
 """Tokens; the bound is the largest number that every JSON reader takes for itself."""
 
+# --- citations --------------------------------------------------------------------------------------
+
+
+class FoundCitation(Struct):
+    """A source of a text, of any kind, as it is read; `url` or `source` says where it is, if it is on the web."""
+
+    url: str | None = None
+    source: str | None = None
+    title: str | None = None
+    cited_text: str | None = None
+
+
+class WebCitation(Struct, tag="web_search_result_location", tag_field="type"):
+    """A source on the web as it is written, in the form of one that Anthropic's own search found.
+
+    `encrypted_index` would lead into that search. Empty, it marks a source that was found elsewhere: the adapter keeps
+    such a one away from Anthropic.
+    """
+
+    url: str
+    title: str | None
+    cited_text: str
+    encrypted_index: str = ""
+
+
+class CitedTextBlock(Struct, tag="text", tag_field="type"):
+    """A text with its sources."""
+
+    text: str
+    citations: list[WebCitation]
+
+
 # --- answer -----------------------------------------------------------------------------------------
 
 
@@ -66,7 +98,7 @@ class AnswerOut(Struct, tag="message", tag_field="type", kw_only=True):
     id: str
     role: str = "assistant"
     model: str
-    content: list[Block | Raw]
+    content: list[Block | CitedTextBlock | Raw]
     stop_reason: str | None
     stop_sequence: str | None = None
     stop_details: StopDetails | None = None
@@ -84,6 +116,7 @@ class Delta(Struct, omit_defaults=True):
     thinking: str | None = None
     signature: str | None = None
     partial_json: str | None = None
+    citation: Raw | UnsetType = UNSET
     stop_reason: str | None = None
     stop_sequence: str | None = None
     stop_details: Raw | UnsetType = UNSET
@@ -113,11 +146,17 @@ class BlockStart(Struct, tag="content_block_start", tag_field="type"):
     content_block: Block
 
 
+class CitationsDelta(Struct, tag="citations_delta", tag_field="type"):
+    """The `delta` that adds a source, as it is written."""
+
+    citation: WebCitation
+
+
 class BlockDelta(Struct, tag="content_block_delta", tag_field="type"):
     """Adds to the open block."""
 
     index: int
-    delta: Delta
+    delta: Delta | CitationsDelta
 
 
 class BlockStop(Struct, tag="content_block_stop", tag_field="type"):

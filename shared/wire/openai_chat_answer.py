@@ -39,6 +39,29 @@ class AnswerUsage(msgspec.Struct):
     prompt_cache_hit_tokens: int | None = None
 
 
+class UrlCitation(msgspec.Struct):
+    """A page that was cited. `content`, its words, is OpenRouter's own."""
+
+    url: str | None = None
+    title: str | None = None
+    content: str | None = None
+
+
+class Annotation(msgspec.Struct):
+    """What a message says about its text; of a `url_citation` where it is from."""
+
+    type: str | None = None
+    url_citation: UrlCitation | None = None
+
+
+class SearchResult(msgspec.Struct):
+    """A page that was found for the answer: Perplexity's own, which has no annotations."""
+
+    url: str | None = None
+    title: str | None = None
+    snippet: str | None = None
+
+
 class Answer(msgspec.Struct):
     """An assistant message, or the delta of one. `reasoning*` are vendors' own; no two servers agree on one."""
 
@@ -48,6 +71,7 @@ class Answer(msgspec.Struct):
     reasoning: str | None = None
     tool_calls: list[ToolCall] | None = None
     function_call: FunctionCall | None = None
+    annotations: Raw = NULL
 
 
 class AnswerChoice(msgspec.Struct):
@@ -66,7 +90,10 @@ class GroqExtras(msgspec.Struct):
 
 
 class AnswerBody(msgspec.Struct):
-    """A plain answer or a chunk. `error` stands in for the rest when the provider gives up."""
+    """A plain answer or a chunk. `error` stands in for the rest when the provider gives up.
+
+    `search_results` (Perplexity) and `citations` (Perplexity, xAI), a list of URLs, are about the whole answer.
+    """
 
     id: str | None = None
     model: str | None = None
@@ -74,6 +101,8 @@ class AnswerBody(msgspec.Struct):
     choices: list[AnswerChoice] | None = None
     usage: AnswerUsage | None = None
     x_groq: GroqExtras | None = None
+    search_results: Raw = NULL
+    citations: Raw = NULL
     error: Raw = NULL
 
 
@@ -115,12 +144,28 @@ class ModelEntry(msgspec.Struct):
 # --- what we write --------------------------------------------------------------------------------
 
 
+class WrittenUrlCitation(msgspec.Struct):
+    """A cited page, and which characters of the message's content rest on it: from, and up to without."""
+
+    url: str
+    title: str
+    start_index: int
+    end_index: int
+
+
+class WrittenAnnotation(msgspec.Struct, tag="url_citation", tag_field="type"):
+    """An entry of `annotations`."""
+
+    url_citation: WrittenUrlCitation
+
+
 class WrittenMessage(msgspec.Struct):
     """The assistant message of an answer: `content` and `refusal` are always there, null or not."""
 
     role: str
     content: str | None
     refusal: str | None
+    annotations: list[WrittenAnnotation] | UnsetType = UNSET
     reasoning_content: str | UnsetType = UNSET
     tool_calls: list[WrittenToolCall] | UnsetType = UNSET
 
@@ -174,6 +219,7 @@ class WrittenDelta(msgspec.Struct):
     role: str | UnsetType = UNSET
     content: str | UnsetType = UNSET
     refusal: str | UnsetType = UNSET
+    annotations: list[WrittenAnnotation] | UnsetType = UNSET
     reasoning_content: str | UnsetType = UNSET
     tool_calls: list[WrittenToolCall] | UnsetType = UNSET
 

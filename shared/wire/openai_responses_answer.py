@@ -12,11 +12,20 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 # --- output items ---------------------------------------------------------------------------------
 
 
+class UrlCitation(Struct, tag="url_citation", tag_field="type"):
+    """A cited page, and which characters of the text rest on it: from, and up to without."""
+
+    start_index: int
+    end_index: int
+    title: str
+    url: str
+
+
 class OutputText(Struct, tag="output_text", tag_field="type"):
     """Text of a message. The SDKs read both lists without a check."""
 
     text: str
-    annotations: list[Raw] = []
+    annotations: list[UrlCitation] = []
     logprobs: list[Raw] = []
 
 
@@ -156,6 +165,8 @@ class PieceEvent(Struct, kw_only=True):
     content_index: int | UnsetType = UNSET
     summary_index: int | UnsetType = UNSET
     part: ContentPart | UnsetType = UNSET
+    annotation: UrlCitation | UnsetType = UNSET
+    annotation_index: int | UnsetType = UNSET
     delta: str | UnsetType = UNSET
     text: str | UnsetType = UNSET
     refusal: str | UnsetType = UNSET

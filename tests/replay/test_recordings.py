@@ -8,7 +8,7 @@ import pytest
 from shared.chat import Refusal, StopReason, Text, Thinking, ToolCall
 from shared.dialects import DIALECTS
 from shared.errors import Garbled, GatewayError, InvalidRequest, ProviderError, Unsupported
-from shared.events import ArgumentsDelta, Broken, Finished, PartStarted, PartStopped, Started, TextDelta
+from shared.events import ArgumentsDelta, Broken, CitationDelta, Finished, PartStarted, PartStopped, Started, TextDelta
 from shared.sse import FrameReader
 from tests.made import A_JOB, WITH_USAGE
 from tests.replay.recordings import COUNTS, Recording, recordings
@@ -110,10 +110,14 @@ def test_every_request_is_translated_or_refused_by_the_name_of_its_field(wire):
 
 
 def said(parts):
-    """What an answer says: text, reasoning left out, and calls with parsed arguments."""
+    """What an answer says: text, reasoning left out, calls with parsed arguments, and the pages it cites."""
     text = "".join(part.text for part in parts if isinstance(part, Text | Refusal))
     calls = [(part.name, arguments(part.arguments)) for part in parts if isinstance(part, ToolCall)]
-    return text, calls
+    return text, calls, {cited.url for part in parts if isinstance(part, Text) for cited in part.citations}
+
+
+def same(words):
+    return "same answer and sources" if words[2] else "same answer"
 
 
 def arguments(text):
@@ -139,7 +143,7 @@ def test_every_plain_answer_says_the_same_in_both_dialects(wire):
         assert said(again.content) == said(answer.content)
         assert totals(again.usage) == totals(answer.usage)
         assert again.stop_reason == narrowed(answer.stop_reason, said(answer.content)[1], wire)
-        return "same answer"
+        return same(said(answer.content))
 
     report(failures(rendered, [r for r in recordings() if r.answered and not r.streamed]))
 
@@ -155,7 +159,7 @@ def gathered(events):
     """The answer that a stream adds up to; asserts the promise of `shared/events.py` on the way."""
     assert isinstance(events[0], Started), events[:1]
     assert isinstance(events[-1], Finished), events[-1:]
-    parts, is_open = [], False
+    parts, is_open, cited = [], False, set()
     for event in events[1:-1]:
         match event:
             case PartStarted(index=index, part=part):
@@ -167,6 +171,11 @@ def gathered(events):
                 assert is_open
                 assert index == len(parts) - 1
                 parts[-1][1] += text
+            case CitationDelta(index=index, citation=citation):
+                assert is_open
+                assert index == len(parts) - 1
+                assert isinstance(parts[-1][0], Text)
+                cited.add(citation.url)
             case PartStopped(index=index):
                 assert is_open
                 assert index == len(parts) - 1
@@ -177,7 +186,7 @@ def gathered(events):
     text = "".join(so_far for part, so_far in parts if isinstance(part, Text | Refusal))
     calls = [(part.name, arguments(part.arguments + so_far)) for part, so_far in parts if isinstance(part, ToolCall)]
     thoughts = sum(isinstance(part, Thinking) for part, _ in parts)
-    return (text, calls), events[-1], thoughts
+    return (text, calls, cited), events[-1], thoughts
 
 
 @pytest.mark.parametrize("wire", ["anthropic", "openai_chat"])
@@ -195,7 +204,7 @@ def test_every_stream_adds_up_to_the_same_answer_in_both_dialects(wire):
         assert words_again == words
         assert end_again.stop_reason == narrowed(end.stop_reason, words[1], wire)
         assert totals(end_again.usage) == totals(end.usage)
-        return "same answer"
+        return same(words)
 
     report(failures(streams, [r for r in recordings() if r.answered and r.streamed]))
 

@@ -28,13 +28,14 @@ REASONS = {
 
 def told(response: Response):
     """What the SDK's response says, as `said` tells it of canonical parts."""
-    texts, calls = [], []
+    texts, calls, cited = [], [], set()
     for item in response.output:
         if item.type == "message":
+            cited |= {found.url for part in item.content for found in getattr(part, "annotations", ())}
             texts += [part.text if part.type == "output_text" else part.refusal for part in item.content]
         elif item.type == "function_call":
             calls.append((item.name, arguments(item.arguments)))
-    return "".join(texts), calls
+    return "".join(texts), calls, cited
 
 
 def assert_ended(response: Response, reason: StopReason, usage, *, refused: bool):

@@ -408,12 +408,26 @@ def test_a_text_document_becomes_text_and_its_title_is_reported() -> None:
     assert dropped == ("messages.0.content.0.context", "messages.0.content.0.title")
 
 
+def test_a_document_of_text_in_bytes_becomes_text_and_its_name_is_reported() -> None:
+    document = Document(Inline("text/csv", "YSxi"), filename="a.csv")
+    body, dropped = rendered(messages=(Message("user", (document,)),))
+    assert body["messages"] == [{"role": "user", "content": "a,b"}]
+    assert dropped == ("messages.0.content.0.filename",)
+
+
+@pytest.mark.parametrize("data", ["/w==", "?"])
+def test_a_text_document_that_is_no_text_is_the_callers_mistake(data: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        messages(Message("user", (Document(Inline("text/plain", data)),)))
+    assert caught.value.param == "messages.0.content.0"
+
+
 @pytest.mark.parametrize(
     ("part", "path"),
     [
         (Image(FileRef("file-1")), "messages.0.content.0"),
         (Document(Url("https://x/y.pdf")), "messages.0.content.0"),
-        (Document(Inline("text/csv", "aGk=")), "messages.0.content.0"),
+        (Document(Inline("application/zip", "aGk=")), "messages.0.content.0"),
         (Document(PlainText("x"), citations=True), "messages.0.content.0"),
         (ToolResult("c", (Document(PlainText("x"), citations=True),)), "messages.0.content.0.content.0"),
         (ToolResult("c", (foreign("messages.9"),)), "messages.9"),

@@ -9,6 +9,7 @@ from msgspec import Raw
 
 from shared.chat import (
     ChatResponse,
+    Citation,
     Document,
     Foreign,
     Image,
@@ -87,9 +88,16 @@ def tag(signature: str, origin: str) -> str:
     return signature if origin == wire.WIRE else f"{wire.SIGNATURE_TAG}{origin}:{signature}"
 
 
-def _block(part: Part) -> wire.Block | Raw | None:
+def cited(citation: Citation) -> answer.WebCitation:
+    """A source as Anthropic's own web search would tell it."""
+    return answer.WebCitation(citation.url, citation.title, citation.cited_text)
+
+
+def _block(part: Part) -> wire.Block | answer.CitedTextBlock | Raw | None:
     """None for what an answer on this wire cannot hold."""
     match part:
+        case Text(text, citations) if citations:
+            return answer.CitedTextBlock(text, [cited(citation) for citation in citations])
         case Text(text) | Refusal(text):
             return wire.TextBlock(text) if text else None
         case Thinking(text, origin, signature):

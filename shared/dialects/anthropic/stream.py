@@ -8,10 +8,11 @@ import msgspec
 
 from shared.chat import RedactedThinking, Refusal, StopReason, Text, Thinking, ToolCall
 from shared.dialects.anthropic.errors import stream_error
-from shared.dialects.anthropic.response import STOP_REASONS, stop_details, tag, usage
+from shared.dialects.anthropic.response import STOP_REASONS, cited, stop_details, tag, usage
 from shared.events import (
     ArgumentsDelta,
     Broken,
+    CitationDelta,
     Event,
     Finished,
     PartStarted,
@@ -48,6 +49,8 @@ class Renderer:
                 return self._open(index, part)
             case TextDelta(index, text):
                 return self._text(index, text)
+            case CitationDelta(index, citation):
+                return _delta(index, answer.CitationsDelta(cited(citation)))
             case SignatureDelta(index, signature):
                 return self._sign(index, signature)
             case ArgumentsDelta(index, text):
@@ -113,7 +116,7 @@ def _shell(part: Text | Thinking | RedactedThinking | ToolCall | Refusal) -> wir
             assert_never(part)
 
 
-def _delta(index: int, delta: answer.Delta) -> bytes:
+def _delta(index: int, delta: answer.Delta | answer.CitationsDelta) -> bytes:
     return _write(answer.BlockDelta(index, delta))
 
 

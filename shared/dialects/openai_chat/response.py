@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable, Iterator
 
 import msgspec
 from msgspec import UNSET, Raw
 
-from shared.chat import ChatResponse, Refusal, StopReason, Text, Thinking, ToolCall, Usage
+from shared.chat import ChatResponse, Citation, Part, Refusal, StopReason, Text, Thinking, ToolCall, Usage
 from shared.wire.openai_chat import WrittenFunction, WrittenToolCall
 from shared.wire.openai_chat_answer import (
+    WrittenAnnotation,
     WrittenChoice,
     WrittenCompletion,
     WrittenCompletionDetails,
     WrittenMessage,
     WrittenPromptDetails,
+    WrittenUrlCitation,
     WrittenUsage,
 )
 
@@ -52,6 +55,11 @@ def render_usage(usage: Usage) -> WrittenUsage:
     )
 
 
+def annotation(citation: Citation, start: int, end: int) -> WrittenAnnotation:
+    """A source of the characters from `start` up to `end` of the content; one without a title goes by its address."""
+    return WrittenAnnotation(WrittenUrlCitation(citation.url, citation.title or citation.url, start, end))
+
+
 def render(response: ChatResponse) -> bytes:
     """A `chat.completion`. `created` is `created_s`, 0 when that is unknown: the caller, who has a clock, sets it.
 
@@ -67,6 +75,7 @@ def render(response: ChatResponse) -> bytes:
         role="assistant",
         content=None if not text and (calls or refusal) else text,
         refusal=refusal or None,
+        annotations=list(_annotations(content)) or UNSET,
         reasoning_content=reasoning or UNSET,
         tool_calls=calls or UNSET,
     )
@@ -80,6 +89,14 @@ def render(response: ChatResponse) -> bytes:
             usage=render_usage(response.usage),
         )
     )
+
+
+def _annotations(content: Iterable[Part]) -> Iterator[WrittenAnnotation]:
+    end = 0
+    for part in content:
+        if isinstance(part, Text):
+            start, end = end, end + len(part.text)
+            yield from (annotation(citation, start, end) for citation in part.citations)
 
 
 def _tool_call(call: ToolCall) -> WrittenToolCall:

@@ -8,12 +8,13 @@ import msgspec
 from msgspec import UNSET
 
 from shared import sse
-from shared.chat import RedactedThinking, Refusal, StopReason, Text, Thinking, ToolCall, Usage
+from shared.chat import Citation, RedactedThinking, Refusal, StopReason, Text, Thinking, ToolCall, Usage
 from shared.dialects.openai_chat.errors import stream_error
-from shared.dialects.openai_chat.response import NO_ARGUMENTS, finish_reason, render_usage
+from shared.dialects.openai_chat.response import NO_ARGUMENTS, annotation, finish_reason, render_usage
 from shared.events import (
     ArgumentsDelta,
     Broken,
+    CitationDelta,
     Event,
     Finished,
     PartStarted,
@@ -23,15 +24,16 @@ from shared.events import (
     TextDelta,
 )
 from shared.wire.openai_chat import WrittenFunction, WrittenToolCall
-from shared.wire.openai_chat_answer import WrittenChunk, WrittenDelta, WrittenDeltaChoice
+from shared.wire.openai_chat_answer import WrittenAnnotation, WrittenChunk, WrittenDelta, WrittenDeltaChoice
 
 _ENCODER = msgspec.json.Encoder()
 _DONE = sse.write(b"[DONE]")
 
 
 class ChunkRenderer:
-    """Writes one stream: role, deltas, the finish chunk, the usage chunk if asked for, `[DONE]`.
+    """Writes one stream: role, deltas, the annotations, the finish chunk, the usage chunk if asked for, `[DONE]`.
 
+    The annotations of all texts go out together, as OpenAI's do: the SDKs add no second list to the first.
     A broken stream ends with an error frame and without `[DONE]`.
     """
 
@@ -44,7 +46,10 @@ class ChunkRenderer:
         self._calls = 0
         self._arguments_seen = False
         self._refusal_shown = False
-        self._wrote = False
+        self._length = 0  # of the content so far, in characters
+        self._part_starts_at = 0
+        self._citations: list[Citation] = []  # of the open part
+        self._annotations: list[WrittenAnnotation] = []
 
     def feed(self, event: Event) -> bytes:
         """SSE bytes for one event, possibly empty."""
@@ -57,6 +62,9 @@ class ChunkRenderer:
                 return self._open(event.part)
             case TextDelta():
                 return self._chunk(self._text(event.text)) if event.text else b""
+            case CitationDelta():
+                self._citations.append(event.citation)
+                return b""
             case ArgumentsDelta():
                 self._arguments_seen = self._arguments_seen or bool(event.text.strip())
                 return self._arguments(event.text) if event.text else b""
@@ -73,6 +81,7 @@ class ChunkRenderer:
 
     def _open(self, part: Text | Thinking | RedactedThinking | ToolCall | Refusal) -> bytes:
         self._part = part
+        self._part_starts_at = self._length
         self._refusal_shown = self._refusal_shown or isinstance(part, Refusal)
         if isinstance(part, ToolCall):
             self._arguments_seen = bool(part.arguments.strip())
@@ -89,7 +98,7 @@ class ChunkRenderer:
             return WrittenDelta(reasoning_content=text)
         if isinstance(self._part, Refusal):
             return WrittenDelta(refusal=text)
-        self._wrote = True
+        self._length += len(text)
         return WrittenDelta(content=text)
 
     def _arguments(self, text: str) -> bytes:
@@ -97,13 +106,17 @@ class ChunkRenderer:
         return self._chunk(WrittenDelta(tool_calls=[call]))
 
     def _close(self) -> bytes:
+        start, end = self._part_starts_at, self._length
+        self._annotations += [annotation(citation, start, end) for citation in self._citations]
+        self._citations.clear()
         bare = isinstance(self._part, ToolCall) and not self._arguments_seen
         return self._arguments(NO_ARGUMENTS) if bare else b""
 
     def _finish(self, reason: StopReason, usage: Usage) -> bytes:
         word = finish_reason(reason, refusal_shown=self._refusal_shown)
-        said = self._wrote or self._calls or self._refusal_shown
-        last = self._chunk(WrittenDelta() if said else WrittenDelta(content=""), word)
+        said = self._length or self._calls or self._refusal_shown
+        last = self._chunk(WrittenDelta(annotations=self._annotations)) if self._annotations else b""
+        last += self._chunk(WrittenDelta() if said else WrittenDelta(content=""), word)
         if self._include_usage:
             last += self._write([], usage)
         return last + _DONE

@@ -188,7 +188,7 @@ class Conversation:
 
     def _end(self) -> None:
         if self._open:
-            self._add(self._role, self._open, self._open[0][1])
+            self._add(self._role, self._open, self._open[0][1].partition(".")[0])
             self._open.clear()
 
     def _add(self, role: _Side | Literal["system"], content: list[_Placed], path: str) -> None:

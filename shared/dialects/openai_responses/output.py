@@ -7,7 +7,7 @@ from typing import TypeAlias, assert_never
 
 from msgspec import UNSET, UnsetType
 
-from shared.chat import Part, RedactedThinking, Refusal, Text, Thinking, ToolCall
+from shared.chat import Citation, Part, RedactedThinking, Refusal, Text, Thinking, ToolCall
 from shared.wire import openai_responses_answer as wire
 from shared.wire.openai_responses import REDACTED_TAG, SIGNATURE_TAG, WIRE
 
@@ -75,8 +75,8 @@ def item(job_id: str, index: int, parts: Sequence[Shown], status: str) -> wire.O
 def content_part(part: Shown) -> wire.ContentPart | None:
     """The part inside its item; None for what is an item by itself."""
     match part:
-        case Text(text):
-            return wire.OutputText(text)
+        case Text(text, citations):
+            return wire.OutputText(text, [_annotation(citation, len(text)) for citation in citations])
         case Refusal(text):
             return wire.RefusalText(text)
         case Thinking(text):
@@ -85,6 +85,11 @@ def content_part(part: Shown) -> wire.ContentPart | None:
             return None
         case _:
             assert_never(part)
+
+
+def _annotation(citation: Citation, length: int) -> wire.UrlCitation:
+    """A source of a whole text of `length` characters; one without a title goes by its address."""
+    return wire.UrlCitation(0, length, citation.title or citation.url, citation.url)
 
 
 def item_id(job_id: str, index: int, part: Shown) -> str:

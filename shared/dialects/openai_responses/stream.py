@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Raw
 
 from shared import sse
-from shared.chat import RedactedThinking, Refusal, Text, Thinking, ToolCall
+from shared.chat import Citation, RedactedThinking, Refusal, Text, Thinking, ToolCall
 from shared.dialects.openai_responses.echo import echo
 from shared.dialects.openai_responses.output import (
     COMPLETED,
@@ -37,6 +37,7 @@ from shared.errors import GatewayError
 from shared.events import (
     ArgumentsDelta,
     Broken,
+    CitationDelta,
     Event,
     Finished,
     PartStarted,
@@ -99,6 +100,7 @@ class Renderer:
         self._part: Shown = Text("")
         self._place: dict[str, Any] = {}
         self._text: list[str] = []
+        self._citations: list[Citation] = []
         self._signature: str | None = None
         self._refused = False
 
@@ -111,6 +113,9 @@ class Renderer:
                 return self._open(event.part)
             case TextDelta() | ArgumentsDelta():
                 return self._add(event.text) if event.text else b""
+            case CitationDelta():
+                self._citations.append(event.citation)  # how long the text is that it covers is known at its end
+                return b""
             case SignatureDelta():
                 self._signature = event.signature
                 return b""
@@ -137,7 +142,7 @@ class Renderer:
             out = self._end_item(COMPLETED)
             at = len(self._items)
             out += self._write(wire.ItemEvent("response.output_item.added", at, opened(self._job.id, at, part)))
-        self._part, self._text, self._signature = part, [], None
+        self._part, self._text, self._citations, self._signature = part, [], [], None
         self._place = self._where(part)
         self._refused = self._refused or isinstance(part, Refusal)
         return out + self._around("added", part) if isinstance(part, Text | Refusal) else out
@@ -155,6 +160,7 @@ class Renderer:
             text = NO_ARGUMENTS
             out = self._say("delta", delta=text)
         part = self._whole(text)
+        out += self._annotate(part)
         # An item of reasoning may hold nothing but its seal.
         if not isinstance(part, RedactedThinking) and (text or not isinstance(part, Thinking)):
             out += self._say("done", **{_FAMILIES[type(part)].whole: text}) + self._around("done", part)
@@ -165,7 +171,7 @@ class Renderer:
         part = self._part
         match part:
             case Text():
-                return Text(text)
+                return Text(text, tuple(self._citations))
             case Refusal():
                 return Refusal(text)
             case Thinking():
@@ -212,6 +218,16 @@ class Renderer:
             return b""
         kind = f"{_FAMILIES[type(part)].around}.{what}"
         return self._write(wire.PieceEvent(type=kind, **self._place, part=content))
+
+    def _annotate(self, part: Shown) -> bytes:
+        content = content_part(part)
+        found = content.annotations if isinstance(content, wire.OutputText) else []
+        kind = "response.output_text.annotation.added"
+        events = [
+            wire.PieceEvent(type=kind, **self._place, annotation=annotation, annotation_index=at)
+            for at, annotation in enumerate(found)
+        ]
+        return b"".join(map(self._write, events))
 
     def _write(self, event: wire.StreamEvent) -> bytes:
         event.sequence_number = self._next

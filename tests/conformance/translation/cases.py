@@ -39,6 +39,7 @@ SUNNY = "sunny"
 FAILED = "no such city"
 THOUGHT = "They greet me."
 SIGNATURE = "c2lnbmF0dXJl"
+PAGE, PAGE_TITLE = "https://example.com/ruby", "Ruby"
 
 
 class Said(msgspec.Struct, kw_only=True, frozen=True):
@@ -46,6 +47,7 @@ class Said(msgspec.Struct, kw_only=True, frozen=True):
 
     Attributes:
         calls: (id, name, arguments) of each tool call.
+        citations: (url, title, the words of the answer that rest on it) of each source.
         stop: why it ended: a `StopReason` before it is in anybody's words, then the dialect's own word.
         input_tokens: with what was read from and written to a cache.
     """
@@ -54,6 +56,7 @@ class Said(msgspec.Struct, kw_only=True, frozen=True):
     thinking: str = ""
     refusal: str = ""
     calls: tuple[tuple[str, str, Any], ...] = ()
+    citations: tuple[tuple[str, str, str], ...] = ()
     stop: StopReason | str = StopReason.END
     input_tokens: int = 12
     cached_tokens: int = 0
@@ -70,6 +73,7 @@ ANSWERS: dict[str, Said] = {
     ),
     "tool without arguments": Said(calls=((CALL, OTHER_TOOL, {}),), stop=StopReason.TOOL_CALL),
     "thinking": Said(thinking=THOUGHT, text="Hello!", output_tokens=9, thinking_tokens=4),
+    "citations": Said(text="It is 4.0.6.", citations=((PAGE, PAGE_TITLE, "It is 4.0.6."),)),
     "structured output": Said(text=json.dumps(PARIS)),
     "refusal": Said(refusal="I will not help with this.", stop=StopReason.REFUSAL),
     "refusal midway": Said(text="First, take", stop=StopReason.REFUSAL),
@@ -103,6 +107,7 @@ REQUESTS = (
     "system",
     "system amid the turns",
     "sampling",
+    "a stop sequence",
     "tools",
     "parallel tools",
     "tool without arguments",
@@ -129,14 +134,19 @@ REQUESTS = (
     "prediction",
     "a tool of the vendor's",
     "a free-text tool",
-    "citations",
+    "a document to cite",
     "search results",
     "a file by id",
     "an image by file id",
     "a server-side thread",
+    "a conversation kept elsewhere",
+    "an item kept elsewhere",
+    "a prompt kept elsewhere",
+    "a history cut to fit",
     "tools of another server",
     "a warmed cache",
     "a cache hint",
+    "citations",
     "refusal",
     "refusal midway",
     "usage",

@@ -17,7 +17,7 @@ from shared.jobs import Job
 from shared.sse import FrameReader
 from tests.conformance.translation.dialects import DIALECTS
 from tests.made import a_job
-from worker.providers.base import Adapter, Row
+from worker.providers.base import Adapter, PassThrough, Row
 from worker.relay import Relay, SameWire, Translated
 
 CREATED_S = 1_700_000_000
@@ -40,7 +40,7 @@ class Exchange:
         dropped: what the last request lost.
     """
 
-    def __init__(self, dialect: Dialect, adapter: Adapter, row: Row, model: str, answer: Answer) -> None:
+    def __init__(self, dialect: Dialect, adapter: Adapter | PassThrough, row: Row, model: str, answer: Answer) -> None:
         self.dialect = dialect
         self.answer = answer
         self.asked: list[dict[str, Any]] = []
@@ -79,7 +79,7 @@ class Exchange:
 
     def _plain(self, body: bytes, job: Job) -> bytes:
         if self._same:
-            return self.answer.body
+            return self._adapter.relabel(self.answer.body, job, body)
         found = self._adapter.parse(self.answer.body, self._row)
         if found.created_s is None:
             found = msgspec.structs.replace(found, created_s=CREATED_S)

@@ -12,10 +12,18 @@ from tests.conformance.translation.exchange import Exchange
 from tests.conformance.translation.refusals import DROPPED, REFUSED
 from tests.conformance.translation.tally import count
 from tests.conformance.translation.wires import WIRES
-from worker.providers.catalog import adapters
+from worker.providers.catalog import adapters, relays
 
-ADAPTERS = adapters()
-PAIRS = [pytest.param(dialect, wire, id=f"{dialect.DIALECT}-on-{wire.WIRE}") for dialect in DIALECTS for wire in WIRES]
+ADAPTERS = {**adapters(), **relays()}
+
+
+def meet(dialect, wire):
+    """Whether clients of the dialect reach the wire: some wires are only spoken to those who speak them."""
+    return wire.WIRE in adapters() or SPOKEN[dialect.DIALECT].wire == wire.WIRE
+
+
+MEETINGS = [(dialect, wire) for dialect in DIALECTS for wire in WIRES if meet(dialect, wire)]
+PAIRS = [pytest.param(dialect, wire, id=f"{dialect.DIALECT}-on-{wire.WIRE}") for dialect, wire in MEETINGS]
 
 
 def request_of(dialect, case):
@@ -25,8 +33,7 @@ def request_of(dialect, case):
 
 CELLS = [
     pytest.param(dialect, wire, case, id=f"{dialect.DIALECT}-on-{wire.WIRE}-{case}")
-    for dialect in DIALECTS
-    for wire in WIRES
+    for dialect, wire in MEETINGS
     for case in cases.REQUESTS
     if request_of(dialect, case) is not None
 ]
@@ -39,7 +46,7 @@ def exchange(dialect, wire, answer):
 def as_asked(dialect, wire, case, *, streamed):
     """The body that the provider must get."""
     if SPOKEN[dialect.DIALECT].wire == wire.WIRE:
-        body = request_of(dialect, case)
+        body = wire.passed_on(request_of(dialect, case))
     else:
         body = wire.ASKED.get(case, wire.ASKED["text"])
     return {**body, "model": wire.MODEL, **({"stream": True} if streamed else {})}
@@ -81,8 +88,7 @@ def test_every_documented_refusal_and_loss_is_a_cell():
 
 ERRORS = [
     pytest.param(dialect, wire, name, id=f"{dialect.DIALECT}-on-{wire.WIRE}-{name}")
-    for dialect in DIALECTS
-    for wire in WIRES
+    for dialect, wire in MEETINGS
     for name in wire.ERRORS
 ]
 
@@ -112,13 +118,23 @@ KEPT = {
     ("anthropic", "openai_chat", "openai_chat"): [(cases.THOUGHT, "")],
     ("openai_chat", "openai_chat", "openai_chat"): [(cases.THOUGHT, "")],
     ("openai_chat", "anthropic", "openai_chat"): [(cases.THOUGHT, "")],  # the client's own words, in its own wire
+    ("openai_responses", "anthropic", "anthropic"): [(cases.THOUGHT, cases.SIGNATURE)],
+    ("openai_responses", "openai_chat", "openai_chat"): [(cases.THOUGHT, "")],
+    ("openai_responses", "openai_responses", "openai_responses"): [(cases.THOUGHT, cases.SIGNATURE)],
 }
 """(dialect, first wire, then wire): the thinking of the first that goes back. Chat Completions have no place for a
 signature, and without it Anthropic takes none back."""
 
 
-@pytest.mark.parametrize("then", [pytest.param(wire, id=f"then-{wire.WIRE}") for wire in WIRES])
-@pytest.mark.parametrize(("dialect", "first"), PAIRS)
+RETURNS = [
+    pytest.param(dialect, first, then, id=f"{dialect.DIALECT}-on-{first.WIRE}-then-{then.WIRE}")
+    for dialect, first in MEETINGS
+    for then in WIRES
+    if meet(dialect, then)
+]
+
+
+@pytest.mark.parametrize(("dialect", "first", "then"), RETURNS)
 def test_thinking_goes_back_to_its_maker_alone(gateway, dialect, first, then):
     client = gateway.clients[dialect.DIALECT]
     gateway.exchange = reasons(dialect, first)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable
 from typing import assert_never
@@ -30,6 +28,7 @@ from shared.chat import (
 )
 from shared.chat import Source as Place
 from shared.wire import anthropic as wire
+from worker.providers.documents import is_text, text_of
 from worker.providers.losses import Losses
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
@@ -106,10 +105,10 @@ def _source(place: Place, path: str, losses: Losses) -> wire.Source:
     match place:
         case Inline("application/pdf", data):
             return wire.Source("base64", media_type="application/pdf", data=data)
-        case Inline(media_type, data):
-            if not media_type.startswith("text/"):
+        case Inline(media_type):
+            if not is_text(place):
                 raise losses.refuse(path, f"A document must be a PDF or text, not {media_type[:50]!r}.")
-            return wire.Source("text", media_type="text/plain", data=_decoded(data, path, losses))
+            return wire.Source("text", media_type="text/plain", data=text_of(place, path, losses))
         case PlainText(text):
             return wire.Source("text", media_type="text/plain", data=text)
         case Url() | FileRef():
@@ -122,13 +121,6 @@ def _reference(place: Url | FileRef) -> wire.Source:
     if isinstance(place, Url):
         return wire.Source("url", url=place.url)
     return wire.Source("file", file_id=place.file_id)
-
-
-def _decoded(data: str, path: str, losses: Losses) -> str:
-    try:
-        return base64.b64decode(data, validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise losses.invalid(path, "The document is not base64 of UTF-8 text.") from error
 
 
 def _thinking(part: Thinking | RedactedThinking, path: str, losses: Losses) -> wire.Block | None:

@@ -18,22 +18,32 @@ class _Block(Struct):
     data: str | None = None
 
 
+class _Cited(Struct):
+    citations: list[Raw]
+
+
+class _Citation(Struct):
+    encrypted_index: str | None = None
+
+
 _ENCODER = msgspec.json.Encoder()
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _TURNS = msgspec.json.Decoder(list[dict[str, Raw]])
 _BLOCKS = msgspec.json.Decoder(list[Raw])
 _BLOCK = msgspec.json.Decoder(_Block)
+_CITED = msgspec.json.Decoder(_Cited)
+_CITATION = msgspec.json.Decoder(_Citation)
 _STRINGS = msgspec.json.Decoder(list[str])
 
-_EMPTY_TEXT = re.compile(rb'"text"\s*:\s*""')
+_EMPTY = re.compile(rb'"(?:text|encrypted_index)"\s*:\s*""')
 _TAGGED = b'"' + wire.SIGNATURE_TAG.encode()
 
 
 def edit(body: bytes, model: str) -> bytes:
-    """`body` for `model`, without the gateway's own fields and without blocks that Anthropic would refuse.
+    """`body` for `model`, without the gateway's own fields and without what Anthropic would refuse.
 
-    Those blocks are empty text, which a poll may have added, and thinking that another provider signed. The messages
-    are opened only when the body holds bytes that look like one.
+    That is empty text, which a poll may have added, thinking that another provider signed, and the citations of an
+    answer that another provider gave. The messages are opened only when the body holds bytes that look like one.
 
     Raises:
         InvalidRequest: the body is not JSON in a place that was not looked at before.
@@ -50,7 +60,7 @@ def _edited(body: bytes, model: str) -> bytes:
     fields.pop("provider", None)
     if "fallbacks" in fields and _is_strings(fields["fallbacks"]):
         del fields["fallbacks"]
-    if "messages" in fields and (_TAGGED in body or _EMPTY_TEXT.search(body)):
+    if "messages" in fields and (_TAGGED in body or _EMPTY.search(body)):
         fields["messages"] = _without_refused(fields["messages"])
     return _ENCODER.encode(fields)
 
@@ -75,8 +85,8 @@ def _turn(turn: dict[str, Raw]) -> dict[str, Raw] | None:
     if not content.startswith(b"["):
         return turn
     blocks = _BLOCKS.decode(content)
-    kept = [block for block in blocks if not _refused(block)]
-    if len(kept) == len(blocks):
+    kept = [_well_cited(block) for block in blocks if not _refused(block)]
+    if kept == blocks:
         return turn
     return {**turn, "content": Raw(_ENCODER.encode(kept))} if kept else None
 
@@ -95,3 +105,17 @@ def _refused(raw: Raw) -> bool:
             return (block.data or "").startswith(wire.SIGNATURE_TAG)
         case _:
             return False
+
+
+def _well_cited(raw: Raw) -> Raw:
+    """The block without citations that lead into no search of Anthropic's; those have an empty index."""
+    try:
+        given = _CITED.decode(raw).citations
+        kept = [citation for citation in given if _CITATION.decode(citation).encrypted_index != ""]
+    except msgspec.ValidationError:
+        return raw
+    if len(kept) == len(given):
+        return raw
+    fields = _FIELDS.decode(raw)
+    del fields["citations"]
+    return Raw(_ENCODER.encode(fields | ({"citations": Raw(_ENCODER.encode(kept))} if kept else {})))

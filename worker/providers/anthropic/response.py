@@ -22,6 +22,7 @@ from shared.chat import (
 from shared.errors import Garbled, Unreachable
 from shared.wire import anthropic as wire
 from shared.wire import anthropic_answer as answer
+from worker.providers.anthropic import citations
 from worker.providers.anthropic.errors import stream_error
 from worker.providers.base import Model
 
@@ -45,6 +46,7 @@ class Block(Struct):
 
     type: str | None = None
     text: str | None = None
+    citations: Raw = Raw()
     thinking: str | None = None
     signature: str | None = None
     data: str | None = None
@@ -173,7 +175,7 @@ def block(raw: Raw) -> tuple[Block, Part | None]:
     found = _BLOCK.decode(raw)
     match found.type:
         case "text":
-            return found, Text(found.text or "")
+            return found, Text(found.text or "", citations.listed(found.citations))
         case "thinking":
             return found, Thinking(found.thinking or "", wire.WIRE, found.signature or None)
         case "redacted_thinking":

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from shared.chat import RedactedThinking, Refusal, StopReason, Text, Thinking, ToolCall, Usage
+from shared.chat import Part, RedactedThinking, Refusal, StopReason, Text, Thinking, ToolCall, Usage
 from shared.errors import Garbled, ProviderError, Unreachable
 from shared.events import (
     ArgumentsDelta,
     Broken,
+    CitationDelta,
     Event,
     Finished,
     PartStarted,
@@ -20,6 +21,7 @@ from shared.events import (
 from shared.sse import Frame
 from shared.wire import anthropic as wire
 from shared.wire import anthropic_answer as answer
+from worker.providers.anthropic.citations import citation
 from worker.providers.anthropic.errors import stream_error
 from worker.providers.anthropic.response import Block, block, canonical, counts, explanation, merge, stop_reason
 
@@ -48,6 +50,7 @@ class Parser:
         self._next = 0
         self._theirs: int | None = None  # the provider's index of the open block
         self._ours: int | None = None  # ours, None while a left-out block is open
+        self._citable = False  # whether the open block is text
 
     def feed(self, frame: Frame) -> list[Event]:
         """Events of one frame; nothing after the end."""
@@ -104,14 +107,15 @@ class Parser:
         self._theirs = _UNNUMBERED if event.index is None else event.index
         if not isinstance(part, Text | Thinking | RedactedThinking | ToolCall):
             return owed
-        return owed + self._begin(part) + self._held(shell)
+        return owed + self._begin(part) + self._held(shell, part)
 
     def _begin(self, part: Text | Thinking | RedactedThinking | ToolCall) -> list[Event]:
         self._ours, self._next = self._next, self._next + 1
+        self._citable = isinstance(part, Text)
         begun = [] if self._started else self._start(answer.Answer())
         return [*begun, PartStarted(self._ours, _shell(part))]
 
-    def _held(self, shell: Block) -> list[Event]:
+    def _held(self, shell: Block, part: Part) -> list[Event]:
         """What a shell holds that is not empty: calls made by code execution come whole (seen in recorded streams)."""
         index = self._ours or 0
         events: list[Event] = []
@@ -119,6 +123,8 @@ class Parser:
         if text and shell.type in {"text", "thinking"}:
             self._wrote = self._wrote or shell.type == "text"
             events.append(TextDelta(index, text))
+        if isinstance(part, Text):
+            events += [CitationDelta(index, cited) for cited in part.citations]
         if shell.type == "thinking" and shell.signature:
             events.append(SignatureDelta(index, shell.signature))
         if shell.type == "tool_use" and bytes(shell.input) not in _NO_INPUT:
@@ -132,6 +138,9 @@ class Parser:
         if self._ours is None:
             return owed
         self._wrote = self._wrote or bool(delta.type == "text_delta" and delta.text)
+        if self._citable and isinstance(delta.citation, msgspec.Raw):
+            cited = citation(delta.citation)
+            return owed if cited is None else [*owed, CitationDelta(self._ours, cited)]
         return owed + _said(self._ours, delta)
 
     def _resume(self, event: answer.StreamEvent, delta: answer.Delta) -> list[Event]:
@@ -184,7 +193,7 @@ def _shell(
 
 
 def _said(index: int, delta: answer.Delta) -> list[Event]:
-    """Events of a delta; empty pieces and kinds that only Anthropic has (citations) say nothing."""
+    """Events of a delta; empty pieces and kinds that only Anthropic has say nothing."""
     match delta:
         case answer.Delta(type="text_delta", text=str(text)) | answer.Delta(type="thinking_delta", thinking=str(text)):
             return [TextDelta(index, text)] if text else []

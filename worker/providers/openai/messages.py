@@ -31,6 +31,7 @@ from shared.wire.openai_chat import (
     WrittenToolCall,
 )
 from worker.providers.base import Row
+from worker.providers.documents import is_text, text_of
 from worker.providers.losses import Losses
 
 WIRE = "openai_chat"
@@ -191,17 +192,24 @@ def _document(document: Document, path: str, losses: Losses) -> ContentPart:
         losses.drop(f"{path}.context", "context")
     match document.source:
         case PlainText(text):
-            if document.title:
-                losses.drop(f"{path}.title", "title")
-            return _text(text)
+            return _as_text(document, text, path, losses)
         case FileRef(file_id):
             return ContentPart(type="file", file=File(file_id=file_id))
         case Inline(media_type, data) if media_type == _PDF:
             name = document.filename or document.title or _DEFAULT_FILENAME
             return ContentPart(type="file", file=File(file_data=f"data:{_PDF};base64,{data}", filename=name))
+        case Inline() if is_text(document.source):
+            return _as_text(document, text_of(document.source, path, losses), path, losses)
         case Inline():
-            raise losses.refuse(path, "an inline document must be a PDF here.")
+            raise losses.refuse(path, "an inline document must be a PDF or text here.")
         case Url():
             raise losses.refuse(path, "a document cannot be given by URL here.")
         case _:
             assert_never(document.source)
+
+
+def _as_text(document: Document, text: str, path: str, losses: Losses) -> ContentPart:
+    """The document's text as text, which has no place for a name."""
+    if document.title or document.filename:
+        losses.drop(f"{path}.{'title' if document.title else 'filename'}", "title")
+    return _text(text)

@@ -8,11 +8,12 @@ import msgspec
 from msgspec import Raw
 
 from shared import ids
-from shared.chat import ChatResponse, Part, Refusal, StopReason, Text, Thinking, ToolCall, Usage
+from shared.chat import ChatResponse, Citation, Part, Refusal, StopReason, Text, Thinking, ToolCall, Usage
 from shared.errors import Garbled, Unreachable
 from shared.wire.openai_chat import NULL, ContentPart, FunctionCall
 from shared.wire.openai_chat_answer import Answer, AnswerBody, AnswerUsage, GroqExtras, ModelEntry
 from worker.providers.base import Model
+from worker.providers.openai.citations import annotated, found_for
 from worker.providers.openai.errors import stream_error
 from worker.providers.openai.messages import WIRE
 
@@ -65,7 +66,8 @@ def parse(provider: str, body: bytes) -> ChatResponse:
         raise Garbled(f"{provider} sent an answer without a choice.", provider=provider)
     if finish in BROKEN:
         raise Unreachable(f"{provider} broke off its answer.", provider=provider)
-    content = tuple(_content(message, answer.id or ""))
+    cited = annotated(message.annotations) or found_for(answer)
+    content = tuple(_content(message, answer.id or "", cited))
     return ChatResponse(
         id=answer.id or "",
         model=answer.model or "",
@@ -166,14 +168,21 @@ def call_id(answer_id: str, index: int) -> str:
     return "call_" + ids.digest(answer_id.encode(), str(index).encode())[:24]
 
 
-def _content(message: Answer, answer_id: str) -> Iterator[Part]:
-    yield from pieces(message)
+def _content(message: Answer, answer_id: str, cited: tuple[Citation, ...]) -> Iterator[Part]:
+    yield from _cited(list(pieces(message)), cited)
     for index, call in enumerate(message.tool_calls or ()):
         name = (call.function.name if call.function else None) or ""
         yield ToolCall(call.id or call_id(answer_id, index), name, arguments(call.function))
     if message.function_call:
         name = message.function_call.name or ""
         yield ToolCall(call_id(answer_id, 0), name, arguments(message.function_call))
+
+
+def _cited(said: list[Text | Thinking | Refusal], cited: tuple[Citation, ...]) -> Iterator[Part]:
+    """The texts, the last of which rests on what was `cited`."""
+    last = max((at for at, part in enumerate(said) if isinstance(part, Text)), default=None)
+    for at, part in enumerate(said):
+        yield Text(part.text, cited) if at == last else part
 
 
 def models(body: bytes) -> list[Model]:

@@ -8,18 +8,19 @@ stand in a queue whose head is open. What belongs to the head goes out at once, 
                                       └ the arguments of call 0 are whole JSON: nothing can follow
 
 A text is over when something follows it; a call when its arguments are whole JSON and something follows, or at the end.
+A citation belongs to the text that is last in the queue, else to the next; where none follows it is left out.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from shared.chat import Refusal, Text, Thinking, ToolCall
+from shared.chat import Citation, Refusal, Text, Thinking, ToolCall
 from shared.errors import Garbled
-from shared.events import ArgumentsDelta, Event, PartStarted, PartStopped, TextDelta
+from shared.events import ArgumentsDelta, CitationDelta, Event, PartStarted, PartStopped, TextDelta
 from worker.providers.openai.response import call_id
 
 _ANYTHING = msgspec.json.Decoder(msgspec.Raw)
@@ -37,7 +38,16 @@ class _Queued:
         self.waiting = ""
         self.sent = ""
         """Arguments that have gone out; texts are not kept."""
+        self.citations: list[Citation] = []
+        self.cited: set[Citation] = set()
         self.closed = False
+
+    def cite(self, citations: Iterable[Citation]) -> None:
+        """Queue what has not been cited before: some servers say in every chunk what they said in the last."""
+        for citation in citations:
+            if citation not in self.cited:
+                self.cited.add(citation)
+                self.citations.append(citation)
 
     @property
     def is_whole(self) -> bool:
@@ -62,6 +72,7 @@ class Serialiser:
         self._answer_id = answer_id
         self._queue: deque[_Queued] = deque()
         self._calls: dict[int, _Queued] = {}
+        self._unclaimed: list[Citation] = []
         self._made = 0
         self._next_index = 0
 
@@ -71,7 +82,19 @@ class Serialiser:
         if last is None or type(last.shell) is not type(shell):
             last = _Queued(shell)
             self._queue.append(last)
+        if isinstance(shell, Text):
+            last.cite(self._unclaimed)
+            self._unclaimed.clear()
         last.waiting += text
+        return list(self._drain())
+
+    def cite(self, citations: Iterable[Citation]) -> list[Event]:
+        """Events of citations."""
+        last = self._queue[-1] if self._queue else None
+        if last is None or not isinstance(last.shell, Text):
+            self._unclaimed += citations
+            return []
+        last.cite(citations)
         return list(self._drain())
 
     def call(self, number: int | None, wanted_id: str | None, name: str | None, arguments: str) -> list[Event]:
@@ -119,6 +142,8 @@ class Serialiser:
                 yield self._open(head)
             if head.waiting:
                 yield self._delta(head)
+            yield from (CitationDelta(head.index, citation) for citation in head.citations)
+            head.citations.clear()
             if not last and (len(self._queue) == 1 or not head.is_whole):
                 return
             head.closed = True

@@ -12,6 +12,7 @@ from shared.sse import Frame
 from shared.wire.openai_chat import FunctionCall
 from shared.wire.openai_chat import ToolCall as WireCall
 from shared.wire.openai_chat_answer import AnswerBody, AnswerChoice, AnswerUsage, GroqExtras, TapChunk
+from worker.providers.openai.citations import annotated, found_for, names_sources
 from worker.providers.openai.errors import stream_error
 from worker.providers.openai.response import BROKEN, arguments, counted, pieces, seconds, stop_reason
 from worker.providers.openai.serialiser import Serialiser
@@ -35,6 +36,8 @@ class Parser:
         self._called = self._refused = self._over = False
         self._finish: str | None = None
         self._usage = Usage(known=False)
+        self._sources = AnswerBody()  # the last chunk that named any
+        self._annotated = False
 
     def feed(self, frame: Frame) -> list[Event]:
         """Events of one frame."""
@@ -70,6 +73,8 @@ class Parser:
         found = _usage(chunk.usage, chunk.x_groq)
         if found:
             self._usage = found
+        if names_sources(chunk):
+            self._sources = chunk
         if not chunk.choices:
             # Azure opens with an empty one about the prompt; the one with the usage closes.
             return self._end() if found and self._parts and self._finish else []
@@ -89,6 +94,9 @@ class Parser:
             for piece in pieces(delta):
                 self._refused = self._refused or isinstance(piece, Refusal)
                 events += parts.text(_shell(piece), piece.text)
+            if cited := annotated(delta.annotations):
+                self._annotated = True
+                events += parts.cite(cited)
             calls = delta.tool_calls or []
             if delta.function_call:
                 calls = [*calls, WireCall(index=0, function=delta.function_call)]
@@ -104,11 +112,15 @@ class Parser:
     def _end(self) -> list[Event]:
         self._over = True
         try:
-            events = self._parts.end() if self._parts else []
+            events = self._close(self._parts) if self._parts else []
         except Garbled as error:
             return [Broken(error)]
         reason = stop_reason(self._finish, called=self._called, refused=self._refused)
         return [*events, Finished(reason, self._usage)]
+
+    def _close(self, parts: Serialiser) -> list[Event]:
+        """Events of the end. The sources of a whole answer are its citations where nothing was annotated."""
+        return ([] if self._annotated else parts.cite(found_for(self._sources))) + parts.end()
 
     def _broken(self, what: str) -> list[Event]:
         return self._break(Garbled(f"{self._provider} {what}", provider=self._provider))

@@ -75,9 +75,8 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "max_tokens": cases.MAX_TOKENS,
         "messages": [_user(_text(cases.HELLO)), {"role": "system", "content": cases.CHANGE}],
     },
-    "sampling": _asks(
-        _text(cases.HELLO), temperature=0.5, top_p=0.9, stop_sequences=["END"], metadata={"user_id": "u1"}
-    ),
+    "sampling": _asks(_text(cases.HELLO), temperature=0.5, top_p=0.9, metadata={"user_id": "u1"}),
+    "a stop sequence": _asks(_text(cases.HELLO), stop_sequences=["END"]),
     "tools": _asks(
         _text(cases.HELLO),
         tools=_TOOLS,
@@ -124,7 +123,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "a tool of the vendor's": _asks(
         _text(cases.HELLO), tools=[*_TOOLS, {"type": "web_search_20250305", "name": "web_search"}]
     ),
-    "citations": _asks(_text(cases.HELLO), _document(_NOTE, citations={"enabled": True})),
+    "a document to cite": _asks(_text(cases.HELLO), _document(_NOTE, citations={"enabled": True})),
     "search results": _asks(
         {"type": "search_result", "source": "https://example.com", "title": "Notes", "content": [_text(cases.NOTE)]}
     ),
@@ -174,6 +173,12 @@ def _read(message: Any) -> tuple[Said, dict[str, Any]]:
         thinking="".join(block.thinking for block in message.content if block.type == "thinking"),
         refusal=refusal,
         calls=tuple((block.id, block.name, block.input) for block in message.content if block.type == "tool_use"),
+        citations=tuple(
+            (found.url, found.title, block.text)
+            for block in message.content
+            if block.type == "text"
+            for found in block.citations or ()
+        ),
         stop=message.stop_reason,
         input_tokens=usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens,
         cached_tokens=usage.cache_read_input_tokens,

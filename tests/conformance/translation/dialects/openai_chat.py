@@ -85,7 +85,8 @@ REQUESTS: dict[str, dict[str, Any]] = {
     },
     "system amid the turns": _asks()
     | {"messages": [_user(cases.HELLO), {"role": "developer", "content": cases.CHANGE}]},
-    "sampling": _asks(temperature=0.5, top_p=0.9, stop="END", safety_identifier="u1"),
+    "sampling": _asks(temperature=0.5, top_p=0.9, safety_identifier="u1"),
+    "a stop sequence": _asks(stop="END"),
     "tools": _asks(
         tools=_TOOLS, tool_choice={"type": "function", "function": {"name": cases.TOOL}}, parallel_tool_calls=False
     ),
@@ -164,6 +165,10 @@ def _read(completion: Any) -> tuple[Said, dict[str, Any]]:
         refusal=message.refusal or "",
         calls=tuple(
             (call.id, call.function.name, json.loads(call.function.arguments)) for call in message.tool_calls or ()
+        ),
+        citations=tuple(
+            (found.url, found.title, message.content[found.start_index : found.end_index])
+            for found in (note.url_citation for note in message.annotations or ())
         ),
         stop=choice.finish_reason,
         input_tokens=usage.prompt_tokens,

@@ -63,9 +63,8 @@ ASKED = {
         "max_tokens": cases.MAX_TOKENS,
         "messages": [_user(_text(cases.HELLO)), {"role": "system", "content": [_text(cases.CHANGE)]}],
     },
-    "sampling": _asks(
-        _text(cases.HELLO), temperature=0.5, top_p=0.9, stop_sequences=["END"], metadata={"user_id": "u1"}
-    ),
+    "sampling": _asks(_text(cases.HELLO), temperature=0.5, top_p=0.9, metadata={"user_id": "u1"}),
+    "a stop sequence": _asks(_text(cases.HELLO), stop_sequences=["END"]),
     "tools": _asks(
         _text(cases.HELLO),
         tools=_TOOLS,
@@ -106,7 +105,11 @@ ASKED = {
             "title": "note.txt",
         }
     ),
+    "document url": _asks(_text(cases.HELLO), {"type": "document", "source": {"type": "url", "url": cases.PDF_URL}}),
     "a file by id": _asks({"type": "document", "source": {"type": "file", "file_id": "file-1"}}),
+    "an image by file id": _asks(
+        _text(cases.HELLO), {"type": "image", "source": {"type": "file", "file_id": "file-1"}}
+    ),
     "thinking": _asks(_text(cases.HELLO), thinking={"type": "adaptive"}, output_config={"effort": "high"}),
     "no thinking": _asks(_text(cases.HELLO), thinking={"type": "disabled"}, output_config={"effort": "low"}),
     "structured output": _asks(
@@ -120,12 +123,16 @@ ASKED = {
 }
 
 
+def passed_on(body):
+    return body
+
+
 def answer(told: Said) -> Answer:
     content = []
     if told.thinking:
         content.append({"type": "thinking", "thinking": told.thinking, "signature": cases.SIGNATURE})
     if told.text:
-        content.append(_text(told.text))
+        content.append({**_text(told.text), **({"citations": _citations(told)} if told.citations else {})})
     content += [
         {"type": "tool_use", "id": call_id, "name": name, "input": given} for call_id, name, given in told.calls
     ]
@@ -149,6 +156,11 @@ def answer(told: Said) -> Answer:
     return Answer(json.dumps(body).encode(), b"".join(_event(**event) for event in _events(body)))
 
 
+def _citations(told):
+    found = {"type": "web_search_result_location", "cited_text": "The version is 4.0.6.", "encrypted_index": "Eo8B"}
+    return [{**found, "url": url, "title": title} for url, title, _ in told.citations]
+
+
 def _details(told):
     if told.stop is not StopReason.REFUSAL:
         return None
@@ -164,7 +176,7 @@ def _events(body):
     yield {"type": "message_start", "message": {**shell, "usage": {**body["usage"], "output_tokens": 1}}}
     yield {"type": "ping"}
     for index, block in enumerate(body["content"]):
-        yield {"type": "content_block_start", "index": index, "content_block": {**block, **_EMPTY[block["type"]]}}
+        yield {"type": "content_block_start", "index": index, "content_block": _opened(block)}
         for delta in _deltas(block):
             yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
@@ -176,6 +188,10 @@ def _events(body):
 _EMPTY = {"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}, "tool_use": {"input": {}}}
 
 
+def _opened(block):
+    return {**block, **_EMPTY[block["type"]], **({"citations": []} if "citations" in block else {})}
+
+
 def _halves(text):
     return text[: len(text) // 2], text[len(text) // 2 :]
 
@@ -183,7 +199,8 @@ def _halves(text):
 def _deltas(block):
     match block["type"]:
         case "text":
-            return [{"type": "text_delta", "text": half} for half in _halves(block["text"])]
+            cited = [{"type": "citations_delta", "citation": found} for found in block.get("citations", ())]
+            return [*cited, *({"type": "text_delta", "text": half} for half in _halves(block["text"]))]
         case "thinking":
             halves = [{"type": "thinking_delta", "thinking": half} for half in _halves(block["thinking"])]
             return [*halves, {"type": "signature_delta", "signature": block["signature"]}]

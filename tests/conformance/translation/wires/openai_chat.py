@@ -71,7 +71,8 @@ ASKED = {
         "max_completion_tokens": cases.MAX_TOKENS,
         "messages": [_user(cases.HELLO), {"role": "developer", "content": cases.CHANGE}],
     },
-    "sampling": _asks(temperature=0.5, top_p=0.9, stop=["END"], user="u1"),
+    "sampling": _asks(temperature=0.5, top_p=0.9, user="u1"),
+    "a stop sequence": _asks(stop=["END"]),
     "tools": _asks(
         tools=_TOOLS, tool_choice={"type": "function", "function": {"name": cases.TOOL}}, parallel_tool_calls=False
     ),
@@ -110,15 +111,23 @@ ASKED = {
     "search results": _asks(f"Notes\nhttps://example.com\n\n{cases.NOTE}"),
     "thinking": _asks(reasoning_effort="high"),
     "no thinking": _asks(reasoning_effort="none"),
+    "json without a schema": _asks(response_format={"type": "json_object"}),
+    "hot temperature": _asks(temperature=1.5),
     "structured output": _asks(
         response_format={"type": "json_schema", "json_schema": {"name": "response", "schema": cases.SCHEMA}}
     ),
 }
 
 
+def passed_on(body):
+    return body
+
+
 def answer(told: Said) -> Answer:
     refused_in_words = told.stop is StopReason.REFUSAL and told.refusal
     message = {"role": "assistant", "content": told.text or None, "refusal": told.refusal or None}
+    if told.citations:
+        message["annotations"] = [_annotation(told.text, *cited) for cited in told.citations]
     if told.thinking:
         message["reasoning_content"] = told.thinking
     if told.calls:
@@ -145,6 +154,12 @@ def answer(told: Said) -> Answer:
     return Answer(json.dumps(body).encode(), b"".join(frames) + write(b"[DONE]"))
 
 
+def _annotation(text, url, title, words):
+    start = text.index(words)
+    page = {"url": url, "title": title, "start_index": start, "end_index": start + len(words)}
+    return {"type": "url_citation", "url_citation": page}
+
+
 def _choice(delta, reason=None):
     return {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
 
@@ -156,6 +171,8 @@ def _deltas(message):
         if text:
             yield {name: text[: len(text) // 2]}
             yield {name: text[len(text) // 2 :]}
+    if "annotations" in message:
+        yield {"annotations": message["annotations"]}
     calls = message.get("tool_calls", ())
     for number, call in enumerate(calls):
         opened = {**call, "index": number, "function": {"name": call["function"]["name"], "arguments": ""}}
