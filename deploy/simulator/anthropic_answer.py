@@ -93,7 +93,9 @@ def models(query: str) -> bytes:
 def error(refusal: Refusal, request_id: str) -> bytes:
     """The body of an error."""
     kind = _KINDS.get(refusal.status, "api_error" if refusal.status >= _SERVER_ERROR else "invalid_request_error")
-    inner = {"type": kind, "message": refusal.message}
+    inner: dict[str, Any] = {"type": kind, "message": refusal.message}
+    if refusal.code:
+        inner["details"] = {"error_code": refusal.code}
     return _encode({"type": "error", "error": inner, "request_id": request_id})
 
 

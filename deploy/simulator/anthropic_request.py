@@ -80,6 +80,8 @@ class _CountBody(msgspec.Struct, kw_only=True):
     thinking: _Thinking | None = None
     output_config: _OutputConfig | None = None
     metadata: _Metadata | None = None
+    output_format: _Format | None = None
+    thread: dict[str, Any] | None = None
     temperature: Any = msgspec.UNSET
     top_p: Any = msgspec.UNSET
     top_k: Any = msgspec.UNSET
@@ -139,6 +141,8 @@ def _check_body(body: _CountBody, headers: dict[str, str]) -> None:
         for name in ("temperature", "top_p", "top_k"):
             if getattr(body, name) is not msgspec.UNSET:
                 raise Refusal(400, f"{name}: Extra inputs are not permitted")
+    if body.thread is not None:
+        raise Refusal(400, "thread: This request cannot be threaded.", code="thread_unsupported_request")
     if not body.messages:
         raise Refusal(400, "messages: at least one message is required")
     for number, message in enumerate(body.messages):
@@ -217,7 +221,7 @@ def _question(body: _CountBody, limit: int | None) -> Question:
     asked = next((message for message in reversed(body.messages) if message.role == "user"), None)
     content = asked.content if asked else ""
     choice = body.tool_choice or _ToolChoice("auto")
-    form = body.output_config.format if body.output_config else None
+    form = (body.output_config.format if body.output_config else None) or body.output_format
     ask = Ask(
         user_text=_text_of(content),
         results=[] if isinstance(content, str) else [_text_of(b.content) for b in content if b.type == "tool_result"],

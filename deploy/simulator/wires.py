@@ -36,7 +36,7 @@ class Question(msgspec.Struct, kw_only=True):
 
 
 class Refusal(Exception):
-    """An answer that is an error; `param` and `code` exist on OpenAI's wire only."""
+    """An answer that is an error; `param` exists on OpenAI's wire only, `code` is Anthropic's `details.error_code`."""
 
     def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)

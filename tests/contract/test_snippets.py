@@ -18,29 +18,21 @@ if not DOCUMENTS:
 EXAMPLES = [example for document in DOCUMENTS for example in examples.read(document)]
 
 
-def left_out(example: Example) -> str | None:
-    """Why an example is not run."""
-    return "the Responses API is not served" if "responses.create" in example.code else None
-
-
 def runs() -> list[object]:
-    """Every example with every generation of its language; one skipped entry for each that is left out."""
-    table: list[object] = []
-    for example in EXAMPLES:
-        generations = [name for name in GENERATIONS if name.startswith(example.language)]
-        if why := left_out(example):
-            skip = pytest.mark.skip(reason=f"left out: {why}")
-            table.append(pytest.param(generations[0], example, id=f"{example.name}-{example.language}", marks=skip))
-        else:
-            table += [pytest.param(name, example, id=f"{example.name}-{name}") for name in generations]
-    return table
+    """Every example with every generation of its language."""
+    return [
+        pytest.param(name, example, id=f"{example.name}-{name}")
+        for example in EXAMPLES
+        for name in GENERATIONS
+        if name.startswith(example.language)
+    ]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name[:3])
 def test_no_example_of_a_document_is_overlooked(document: Path):
     found = examples.read(document)
     assert len(found) == examples.count_fences(document) > 0
-    print(f"{document.name}: {len(found)} examples, {sum(bool(left_out(e)) for e in found)} left out")
+    print(f"{document.name}: {len(found)} examples")
 
 
 @pytest.mark.parametrize(("sdk", "example"), runs(), indirect=["sdk"])
