@@ -11,18 +11,21 @@ from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException
 
 from api.errors import on_defect, on_gateway_error, on_http_error
-from api.routes import anthropic, health, jobs, native, openai, responses
+from api.routes import anthropic, batches, files, health, jobs, native, openai, responses, uploads
 from api.submit import Gateway
 from api.wait import Hub
+from shared.batch_records import BatchRecords
 from shared.bodies import Bodies
 from shared.errors import GatewayError
 from shared.file_limit import raise_file_limit
+from shared.files import Files
 from shared.garbage import collect_rarely
 from shared.job_index import JobIndex
 from shared.queue import Queue
 from shared.settings import ClientSettings, Settings
 from shared.stores.blobs import open_blobs
 from shared.stores.redis import RedisStore
+from shared.uploads import Uploads
 
 
 def build_app(settings: Settings) -> Litestar:
@@ -35,7 +38,7 @@ def build_app(settings: Settings) -> Litestar:
     queue = Queue(store)
     hub = Hub(queue, settings.redis.url)
     bodies = Bodies(open_blobs(settings.object_store), settings.object_store.inline_bytes)
-    gateway = Gateway(settings, queue, hub, bodies)
+    gateway, stored_files = Gateway(settings, queue, hub, bodies), Files(store)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -56,6 +59,9 @@ def build_app(settings: Settings) -> Litestar:
                 for handler in surface.routes(gateway)
             ),
             *jobs.routes(gateway, JobIndex(store)),
+            *files.routes(gateway, stored_files),
+            *uploads.routes(gateway, stored_files, Uploads(store)),
+            *batches.routes(gateway, BatchRecords(store), stored_files),
         ],
         cors_config=_cors(settings.client),
         exception_handlers={

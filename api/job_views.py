@@ -114,7 +114,7 @@ def _time(unix_ms: int | None) -> str | None:
 def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_PAGE
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_PAGE):
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PAGE)) and 1 <= int(text) <= MAX_PAGE):
         raise InvalidRequest(f"limit: expected a whole number from 1 to {MAX_PAGE}, got {text[:40]!r}.", param="limit")
     return int(text)
 

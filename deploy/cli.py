@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,7 +55,22 @@ def _port(default: int) -> Callable[[_Function], _Function]:
     return click.option("--port", type=click.IntRange(1, 65535), default=default, show_default=True, help="TCP port.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Knows besides its own commands those that talk to a gateway, and loads one when it is asked for."""
+
+    _talking = ("batches", "jobs", "submit")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *self._talking])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._talking:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = import_module(f"deploy.client.{cmd_name}").command
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hermod", prog_name="hermod")
 def main() -> None:
     """A drop-in LLM gateway that cannot lose a request."""

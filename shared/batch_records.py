@@ -3,25 +3,34 @@
 hermod:batch:<id>          hash: spec state, the counts by ending, and Unix ms started finalizing ended cancelling;
                            output error: the files of the results
 hermod:batch-done:<id>     set: numbers of the shards whose results are in the object store
-hermod:batch-items:<id>:<n>  hash item index → result, of a shard that is running: what a killed worker had done
+hermod:batch-items:<id>:<n>  hash of a shard that is running: item index → result, what a killed worker had done;
+                           `alone` and an index → how often that item was begun with no other at its side
 hermod:batches:<owner>:<surface>  sorted set of the owner's batches; score = Unix ms of creation
+hermod:batch-same:<d>, hermod:batch-idem:<d>  which batch an identical or same-keyed request became
 """
 
 from __future__ import annotations
 
+import asyncio
+import uuid
 from typing import Any
 
 import msgspec
 
 from shared.batches import Batch, BatchState, Counts, Ending, Progress
-from shared.errors import NotFound
+from shared.errors import Conflict, NotFound
+from shared.ids import digest
 from shared.lanes import CLOCK
+from shared.queue import IDEMPOTENCY_S, SAME_REQUEST_S
 from shared.stores.redis import RedisStore, Script
+
+RECORD = "hermod:batch:"
 
 KEPT_S = 29 * 86_400
 """How long an ended batch and its results are kept: as long as Anthropic keeps its own."""
-UNSTARTED_S = 3600
-"""How long the record of a batch is kept that nobody has started: whoever created it died and has told nobody."""
+UNSTARTED_S = 2 * 86_400
+"""How long the record of a batch is kept that nobody has started: twice its window, for of a batch that was promised
+and came to nothing because no worker ran the client must still hear. (One that was never promised is kept as long.)"""
 LISTED = 10_000
 """Newest batches of an owner that its listing reaches."""
 
@@ -32,17 +41,42 @@ _ENDINGS = tuple(ending.value for ending in Ending)
 _TIMES = ("started", "finalizing", "ended", "cancelling")
 _FIELDS = ("spec", "state", *_ENDINGS, *_TIMES, "output", "error")
 
+# As with a job, a request that already became a batch joins it, unless that was cancelled.
 _CREATE = Script(
     """
-local function one(id, spec, owned, created)
+local function is_alive(id)
+  local state, cancelled = unpack(redis.call('HMGET', 'hermod:batch:' .. id, 'state', 'cancelling'))
+  return state and not cancelled
+end
+
+local function earlier(what, look, name)
+  local held = name ~= '' and redis.call('GET', 'hermod:batch-idem:' .. name)
+  if held then
+    local id, held_what = string.match(held, '^(%S+) (%S+)$')
+    if held_what ~= what then return 'conflict' end
+    return is_alive(id) and id
+  end
+  local id = name == '' and look == '1' and redis.call('GET', 'hermod:batch-same:' .. what)
+  return id and is_alive(id) and id
+end
+
+local function one(id, spec, owned, created, what, look, name)
   local record = 'hermod:batch:' .. id
+  if redis.call('EXISTS', record) == 1 then return id end
+  local other = earlier(what, look, name)
+  if other then return other end
+  if name ~= '' then redis.call('SET', 'hermod:batch-idem:' .. name, id .. ' ' .. what, 'EX', IDEMPOTENCY_S) end
+  if what ~= '' then redis.call('SET', 'hermod:batch-same:' .. what, id, 'EX', SAME_REQUEST_S) end
   redis.call('HSET', record, 'spec', spec, 'state', 'validating')
   redis.call('EXPIRE', record, UNSTARTED_S)
   redis.call('ZADD', owned, created, id)
   redis.call('ZREMRANGEBYRANK', owned, 0, -LISTED - 1)
-  return 1
+  return id
 end
-""".replace("UNSTARTED_S", str(UNSTARTED_S)).replace("-LISTED", f"-{LISTED}")
+""".replace("UNSTARTED_S", str(UNSTARTED_S))
+    .replace("-LISTED", f"-{LISTED}")
+    .replace("IDEMPOTENCY_S", str(IDEMPOTENCY_S))
+    .replace("SAME_REQUEST_S", str(SAME_REQUEST_S))
 )
 
 _START = Script(
@@ -52,7 +86,7 @@ local function one(id)
   local record = 'hermod:batch:' .. id
   local state = redis.call('HGET', record, 'state')
   if not state then return nil end
-  redis.call('PERSIST', record)
+  if redis.call('HEXISTS', record, 'ended') == 0 then redis.call('PERSIST', record) end
   if state == 'validating' then redis.call('HSET', record, 'state', 'in_progress', 'started', clock_ms()) end
   return 1
 end
@@ -65,10 +99,22 @@ _ITEM = Script(
 local function one(job, fence, id, shard, index, ending, result)
   if redis.call('GET', 'arq:in-progress:' .. job) ~= fence then return 'lost' end
   local record = 'hermod:batch:' .. id
+  local state = redis.call('HGET', record, 'state')
+  if not state then return 'lost' end
   if redis.call('HSETNX', 'hermod:batch-items:' .. id .. ':' .. shard, index, result) == 1 then
     redis.call('HINCRBY', record, ending, 1)
   end
-  return redis.call('HGET', record, 'state') or 'lost'
+  return state
+end
+""",
+    even_when_full=True,
+)
+
+_ALONE = Script(
+    """
+local function one(job, fence, id, shard, index)
+  if redis.call('GET', 'arq:in-progress:' .. job) ~= fence then return 0 end
+  return redis.call('HINCRBY', 'hermod:batch-items:' .. id .. ':' .. shard, 'alone ' .. index, 1)
 end
 """,
     even_when_full=True,
@@ -143,6 +189,11 @@ end
 )
 
 
+def named_after(batch_id: str, what: str) -> str:
+    """The UUID of something that a batch has one of, the same whenever it is made again: `output`, `shard 3`."""
+    return str(uuid.uuid5(uuid.UUID(batch_id), what))
+
+
 def no_such_batch() -> NotFound:
     """One message, whether a batch is unknown, expired, another's or of another surface."""
     return NotFound("No such batch: unknown, expired, or not yours.", code="batch_not_found")
@@ -154,9 +205,36 @@ class BatchRecords:
     def __init__(self, store: RedisStore) -> None:
         self._store = store
 
-    async def create(self, batch: Batch) -> None:
-        """Write the record; the batch is `validating`, and forgotten unless it is started."""
-        await self._store.run(_CREATE, batch.id, _packer.encode(batch), _owned(batch), batch.created_ms)
+    async def create(
+        self, batch: Batch, *, what: str = "", look_for_same: bool = False, idempotency_key: str = ""
+    ) -> str:
+        """Write the record; the batch is `validating`, and forgotten unless it is started.
+
+        `what` is a digest of the owner and all that was asked; `look_for_same` and `idempotency_key` are as for
+        `Queue.submit`. Returns the id of the batch that the request became: another's when it joined an earlier one.
+
+        Raises:
+            Conflict: the idempotency key was used for another request within 24 hours.
+        """
+        name = digest(batch.owner.encode(), idempotency_key.encode()) if idempotency_key else ""
+        became: bytes = await self._store.run(
+            _CREATE,
+            batch.id,
+            _packer.encode(batch),
+            _owned(batch),
+            batch.created_ms,
+            what,
+            int(look_for_same),
+            name,
+        )
+        if became == b"conflict":
+            raise Conflict(
+                "Idempotency-Key: this key was used for another batch in the last 24 hours; use a new key.",
+                param="Idempotency-Key",
+                code="idempotency_conflict",
+                should_retry=False,
+            )
+        return became.decode()
 
     async def start(self, batch_id: str) -> bool:
         """From `validating` to `in_progress`; False when there is no such batch (any more)."""
@@ -164,7 +242,7 @@ class BatchRecords:
 
     async def look(self, batch_id: str) -> Progress:
         """The batch as it stands. Raises NotFound."""
-        return _progress(await self._store.call("HMGET", f"hermod:batch:{batch_id}", *_FIELDS))
+        return _progress(await self._store.call("HMGET", RECORD + batch_id, *_FIELDS))
 
     async def owned(self, owner: str, surface: str, *, after: str = "", before: str = "", count: int) -> list[Progress]:
         """The owner's newest batches of a surface, older than the batch `after` or newer than `before`, newest first.
@@ -177,12 +255,8 @@ class BatchRecords:
         if cursor := after or before:
             place = names.index(cursor) if cursor in names else len(names) if after else 0
             names = names[place + 1 :][:count] if after else names[:place][-count:]
-        rows = []
-        for name in names[:count]:
-            fields = await self._store.call("HMGET", f"hermod:batch:{name}", *_FIELDS)
-            if fields[0] is not None:
-                rows.append(_progress(fields))
-        return rows
+        rows = await asyncio.gather(*(self._store.call("HMGET", RECORD + name, *_FIELDS) for name in names[:count]))
+        return [_progress(fields) for fields in rows if fields[0] is not None]
 
     async def cancel(self, batch_id: str) -> None:
         """Ask for the end: items that have not begun are not run. An ended batch stays what it is."""
@@ -198,7 +272,18 @@ class BatchRecords:
         """The items of a running shard that have ended: index → ending and result line."""
         found = await self._store.call("HGETALL", f"hermod:batch-items:{batch_id}:{shard}")
         pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
-        return {int(index): _unpack_result(result) for index, result in pairs}
+        return {int(index): _unpack_result(result) for index, result in pairs if index.isdigit()}
+
+    async def state(self, batch_id: str) -> BatchState:
+        """Where the batch is; much less to fetch than `look`. Raises NotFound."""
+        state = await self._store.call("HGET", RECORD + batch_id, "state")
+        if state is None:
+            raise no_such_batch()
+        return BatchState(state.decode())
+
+    async def begin_alone(self, job_id: str, fence: bytes, batch_id: str, shard: int, index: int) -> int:
+        """An item is begun while no other of its shard runs: how often that has been; 0 when the fence is lost."""
+        return int(await self._store.run(_ALONE, job_id, fence, batch_id, shard, index))
 
     async def shard_is_done(self, batch_id: str, shard: int) -> bool:
         """Whether the shard's results are in the object store."""

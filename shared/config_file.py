@@ -266,6 +266,8 @@ def _worker(worker: Section, warnings: list[str]) -> WorkerSettings:
         lease_s=worker.number("lease_s", default.lease_s),
         renew_s=worker.number("renew_s", default.renew_s),
         grace_s=worker.number("grace_s", default.grace_s, above=None),
+        batch_slots=worker.integer("batch_slots", default.batch_slots),
+        batch_concurrency=worker.integer("batch_concurrency", default.batch_concurrency, least=1),
     )
     if settings.renew_s * 2 > settings.lease_s:
         raise worker.fail("renew_s", f"expected at most half of lease_s, {settings.lease_s:g}, so that one may fail")

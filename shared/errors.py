@@ -10,6 +10,7 @@ GatewayError
 │   ├── NotFound           404
 │   ├── Conflict           409
 │   ├── TooLarge           413
+│   ├── Unsatisfiable      416  a range beyond a file's end
 │   ├── LimitExceeded      429
 │   └── Cancelled          499
 ├── ProviderError          carries provider, upstream status, retry-after
@@ -20,6 +21,7 @@ GatewayError
 │   ├── Unreachable        502  no connection, or it broke
 │   ├── TimedOut           504
 │   └── Garbled            502  an answer we cannot read
+├── Stalled                408  the client has stopped sending; SDKs try again
 ├── Expired                504  the job's deadline passed before it could be run
 └── StoreError             503  Redis or the object store is down
 
@@ -124,6 +126,20 @@ class TooLarge(CallerError):
     status = 413
 
 
+class Unsatisfiable(CallerError):
+    """416: the range lies beyond the file's end (RFC 9110, section 15.5.17)."""
+
+    status = 416
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"Range: the file has {size} bytes.", param="Range", code="range_not_satisfiable")
+        self._size = size
+
+    def headers(self) -> dict[str, str]:
+        """What there is."""
+        return {**super().headers(), "content-range": f"bytes */{self._size}"}
+
+
 class LimitExceeded(CallerError):
     """429: a limit of the gateway's own, not the provider's."""
 
@@ -211,6 +227,16 @@ class TimedOut(ProviderError):
 
 class Garbled(ProviderError):
     """502: the provider's answer cannot be read."""
+
+
+class Stalled(GatewayError):
+    """408: the client has stopped sending. SDKs try again."""
+
+    status = 408
+
+    def headers(self) -> dict[str, str]:
+        """The rest of the body may still come: nothing else can on this connection."""
+        return {**super().headers(), "connection": "close"}
 
 
 class Expired(GatewayError):

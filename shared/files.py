@@ -4,10 +4,13 @@
     hermod:files:<owner>   sorted set of the owner's files; score = Unix ms of creation
 
 Bytes first, record second: whatever dies in between, no record speaks of bytes that were not written, and bytes
-nobody speaks of are found by the sweep.
+nobody speaks of are found by the sweep. A file that was deleted or has expired stays in the set for a while, so that
+a listing can go on after it: whoever lists or adds takes it off on the way.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import msgspec
 
@@ -15,6 +18,10 @@ from shared.errors import NotFound
 from shared.stores.redis import RedisStore, Script
 
 PREFIX = "files/"
+RECORD = "hermod:file:"
+
+STEP = 1000
+"""Files looked at in one step of a listing: about 1 ms of the server."""
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,32 +51,44 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
 _packer = msgspec.msgpack.Encoder()
 _unpack = msgspec.msgpack.Decoder(File).decode
 
+# Two looks at random for each file that is added: of an owner who never lists, at most about half are gone.
 _ADD = Script(
     """
 local function one(id, spec, owned, created, expires)
-  local record = 'hermod:file:' .. id
+  local record = 'RECORD' .. id
   redis.call('SET', record, spec)
   if expires ~= '' then redis.call('PEXPIREAT', record, expires) end
   redis.call('ZADD', owned, created, id)
+  for _, other in ipairs(redis.call('ZRANDMEMBER', owned, 2)) do
+    if redis.call('EXISTS', 'RECORD' .. other) == 0 then redis.call('ZREM', owned, other) end
+  end
   return 1
 end
-"""
+""".replace("RECORD", RECORD)
 )
 
-# What has expired is taken off the set on the way.
-_OWNED = Script(
+# The last one looked at, from where the next step goes on, then the files among those looked at; nothing at the end.
+# What is gone is taken off, but for the last one.
+_STEP = Script(
     """
-local function one(owned)
-  local files, gone = {}, {}
-  for _, id in ipairs(redis.call('ZREVRANGE', owned, 0, -1)) do
-    local spec = redis.call('GET', 'hermod:file:' .. id)
-    if spec then files[#files + 1] = spec else gone[#gone + 1] = id end
-    if #gone == 1000 then redis.call('ZREM', owned, unpack(gone)) gone = {} end
+local function one(owned, cursor, newest_first, count)
+  local rank, range = 'ZRANK', 'ZRANGE'
+  if newest_first == '1' then rank, range = 'ZREVRANK', 'ZREVRANGE' end
+  local first = 0
+  if cursor ~= '' then
+    local place = redis.call(rank, owned, cursor)
+    if not place then return nil end
+    first = place + 1
   end
-  if #gone > 0 then redis.call('ZREM', owned, unpack(gone)) end
-  return files
+  local ids = redis.call(range, owned, first, first + count - 1)
+  local step = {ids[#ids]}
+  for place, id in ipairs(ids) do
+    local spec = redis.call('GET', 'RECORD' .. id)
+    if spec then step[#step + 1] = spec elseif place < #ids then redis.call('ZREM', owned, id) end
+  end
+  return step
 end
-"""
+""".replace("RECORD", RECORD)
 )
 
 
@@ -92,22 +111,42 @@ class Files:
     async def add(self, file: File) -> None:
         """Make the file known; its bytes have been written."""
         expires = "" if file.expires_ms is None else file.expires_ms
-        owned = f"hermod:files:{file.owner}"
-        await self._store.run(_ADD, file.id, _packer.encode(file), owned, file.created_ms, expires)
+        await self._store.run(_ADD, file.id, _packer.encode(file), _owned(file.owner), file.created_ms, expires)
 
     async def find(self, file_id: str, owner: str, shown: str) -> File:
         """The owner's file. Raises NotFound."""
-        spec = await self._store.call("GET", f"hermod:file:{file_id}")
-        file = _unpack(spec) if spec else None
-        if file is None or file.owner != owner:
-            raise no_such_file(shown)
-        return file
+        for file in await self.among([file_id], owner):
+            return file
+        raise no_such_file(shown)
 
-    async def owned(self, owner: str) -> list[File]:
-        """The owner's files, newest first."""
-        return [_unpack(spec) for spec in await self._store.run(_OWNED, f"hermod:files:{owner}")]
+    async def among(self, file_ids: Iterable[str], owner: str) -> list[File]:
+        """Those of the files that exist and are the owner's, in the order of `file_ids`, which are at least one."""
+        specs = await self._store.call("MGET", *(RECORD + file_id for file_id in file_ids))
+        return [file for spec in specs if spec and (file := _unpack(spec)).owner == owner]
+
+    async def listed(
+        self, owner: str, *, after: str = "", newest_first: bool = True, count: int, purpose: str = ""
+    ) -> list[File] | None:
+        """The first `count` of the owner's files, in that order, of one purpose if asked.
+
+        `after` is the id of the file they come after, which may have been deleted since it was listed; the answer is
+        None when it is unknown.
+        """
+        found: list[File] = []
+        while len(found) < count:
+            step = await self._store.run(_STEP, _owned(owner), after, int(newest_first), min(count, STEP))
+            if step is None:
+                return None
+            if not step:
+                break
+            after = step[0].decode()
+            found += [file for spec in step[1:] if (file := _unpack(spec)).purpose == purpose or not purpose]
+        return found[:count]
 
     async def remove(self, file: File) -> None:
         """Forget the file; whoever calls deletes its bytes next, or the sweep does."""
-        await self._store.call("DEL", f"hermod:file:{file.id}")
-        await self._store.call("ZREM", f"hermod:files:{file.owner}", file.id)
+        await self._store.call("DEL", RECORD + file.id)
+
+
+def _owned(owner: str) -> str:
+    return f"hermod:files:{owner}"

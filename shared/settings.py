@@ -245,9 +245,15 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
         renew_s: seconds between renewals of a lease; default 3, so that two may fail.
         grace_s: seconds running jobs get to finish when the worker is stopped; default 25, below the 30 s
             that Kubernetes waits.
+        batch_slots: of the slots, how many may run parts of batches at once, so that other requests always find one:
+            never the last of several; default 4, 0 leaves batches to other workers. Each holds up to 4 MiB of
+            requests, and their answers.
+        batch_concurrency: requests of one such part that are at a provider at once; default 32.
     """
 
     slots: int = 200
+    batch_slots: int = 4
+    batch_concurrency: int = 32
     lease_s: float = 10.0
     renew_s: float = 3.0
     grace_s: float = 25.0

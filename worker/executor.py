@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 import msgspec
 
@@ -46,14 +47,22 @@ class StreamBroke(Exception):
         self.error = error
 
 
+class Asked(Protocol):
+    """What is to be answered: a leased job, or an item of a batch, which is never streamed."""
+
+    job: Job
+    body: bytes
+    attempts: tuple[Attempt, ...]
+
+
 class Executor:
-    """Turns a leased job into an outcome."""
+    """Turns what was asked into an outcome."""
 
     def __init__(self, router: Router, transport: Transport) -> None:
         self._router = router
         self._transport = transport
 
-    async def run(self, lease: Lease) -> Outcome:
+    async def run(self, asked: Asked) -> Outcome:
         """Make one attempt.
 
         Raises:
@@ -61,65 +70,65 @@ class Executor:
             GatewayError: it failed for good; with fallbacks, the first target's error.
             StreamBroke: the stream must be ended with its error.
         """
-        job = lease.job
+        job = asked.job
         if job.operation == "models":
             return await self._models()
         targets = self._router.resolve(job, DIALECTS[job.dialect].default_provider)
-        index, tries = place(lease.attempts)
+        index, tries = place(asked.attempts)
         target = self._router.target(*targets[index])
         started = now_ms()
         try:
-            outcome = await self._attempt(lease, target)
+            outcome = await self._attempt(asked, target)
         except ProviderError as error:
             left_s = (job.deadline_ms - now_ms()) / 1000
             more = index + 1 < len(targets)
             decision = decide(error, tries + 1, target.provider.network, more_targets=more, left_s=left_s)
-            lease.attempts += (_attempt(lease, target, started, error, decision.then),)
+            asked.attempts += (_attempt(asked, target, started, error, decision.then),)
             if decision.then is Next.FAIL:
-                raise _primary(lease.attempts) from error
+                raise _primary(asked.attempts) from error
             raise TryLater(decision.delay_s) from error
         except StreamBroke as broke:
-            lease.attempts += (_attempt(lease, target, started, broke.error, Next.FAIL),)
+            asked.attempts += (_attempt(asked, target, started, broke.error, Next.FAIL),)
             raise
-        lease.attempts += (_attempt(lease, target, started, None, None),)
+        asked.attempts += (_attempt(asked, target, started, None, None),)
         outcome.headers.update({"x-bf-provider": target.row.name, "x-bf-model": target.model})
         if index:
             outcome.headers["x-bf-fallback-index"] = str(index)
         return outcome
 
-    async def _attempt(self, lease: Lease, target: Target) -> Outcome:
-        job, dialect = lease.job, DIALECTS[lease.job.dialect]
+    async def _attempt(self, asked: Asked, target: Target) -> Outcome:
+        job, dialect = asked.job, DIALECTS[asked.job.dialect]
         if wire := target.speaking(dialect.wire):
-            call = _call(job, target, wire, wire.edit(lease.body, target.row, target.model, job.operation))
-            if job.stream:
-                relay = SameWire(wire.tap(target.row, job, lease.body), target.row.name)
-                return await self._stream(lease, target, wire, call, relay)
-            return await self._plain_same_wire(lease, target, wire, call)
+            call = _call(job, target, wire, wire.edit(asked.body, target.row, target.model, job.operation))
+            if job.stream and isinstance(asked, Lease):
+                relay = SameWire(wire.tap(target.row, job, asked.body), target.row.name)
+                return await self._stream(asked, target, wire, call, relay)
+            return await self._plain_same_wire(asked, target, wire, call)
         if job.operation not in TRANSLATED:
             raise Unsupported(
                 f"model: provider {target.row.name!r} has no {job.operation} on this surface.", param="model"
             )
-        return await self._translated(lease, dialect, target)
+        return await self._translated(asked, dialect, target)
 
-    async def _plain_same_wire(self, lease: Lease, target: Target, wire: PassThrough, call: Call) -> Outcome:
+    async def _plain_same_wire(self, asked: Asked, target: Target, wire: PassThrough, call: Call) -> Outcome:
         body = await self._send(target, wire, call)
         try:
             usage = wire.usage(body)
-            body = wire.relabel(body, lease.job, lease.body)
+            body = wire.relabel(body, asked.job, asked.body)
         except msgspec.MsgspecError as cause:
             raise Garbled("The provider's answer is not JSON.", provider=target.row.name) from cause
         return Outcome(status=200, body=body, usage=usage if usage.known else None)
 
-    async def _translated(self, lease: Lease, dialect: Dialect, target: Target) -> Outcome:
-        job, adapter = lease.job, target.adapter
-        request = dialect.parse(lease.body, target.model, job.headers)
+    async def _translated(self, asked: Asked, dialect: Dialect, target: Target) -> Outcome:
+        job, adapter = asked.job, target.adapter
+        request = dialect.parse(asked.body, target.model, job.headers)
         rendered = adapter.render(request, target.row, job.operation)
         call = _call(job, target, adapter, rendered.body)
         headers = {"x-bf-dropped": ", ".join(rendered.dropped)} if rendered.dropped else {}
-        if job.stream:
-            renderer = dialect.stream(request, job, lease.body)
+        if job.stream and isinstance(asked, Lease):
+            renderer = dialect.stream(request, job, asked.body)
             relay = Translated(adapter.stream(target.row), renderer, target.row.name, now_ms() // 1000)
-            outcome = await self._stream(lease, target, adapter, call, relay)
+            outcome = await self._stream(asked, target, adapter, call, relay)
             outcome.headers.update(headers)
             return outcome
         body = await self._send(target, adapter, call)
@@ -132,7 +141,7 @@ class Executor:
         if answer.created_s is None:
             answer = msgspec.structs.replace(answer, created_s=now_ms() // 1000)
         usage = answer.usage if answer.usage.known else None
-        return Outcome(status=200, body=dialect.render(answer, job, lease.body), usage=usage, headers=headers)
+        return Outcome(status=200, body=dialect.render(answer, job, asked.body), usage=usage, headers=headers)
 
     async def _send(self, target: Target, wire: PassThrough, call: Call) -> bytes:
         answer = await self._transport.send(call)
@@ -234,9 +243,9 @@ def _call(job: Job, target: Target, wire: PassThrough, body: bytes) -> Call:
     )
 
 
-def _attempt(lease: Lease, target: Target, started_ms: int, error: ProviderError | None, then: Next | None) -> Attempt:
+def _attempt(asked: Asked, target: Target, started_ms: int, error: ProviderError | None, then: Next | None) -> Attempt:
     return Attempt(
-        number=len(lease.attempts) + 1,
+        number=len(asked.attempts) + 1,
         target=target.name,
         key=target.key.name,
         started_ms=started_ms,

@@ -28,7 +28,9 @@ end
 # its first run still has in hand must not pass for the second's.
 #
 # A visit takes up to 16 jobs of one owner, fewer when many owners share the room. Every 16th visit serves the batch
-# lane first and two more the async lane: the reserved share.
+# lane first and two more the async lane: the reserved share. Of `count` jobs at most `batch` come from the batch lane
+# (any number where none is given): what they leave is for whoever asks in person. A worker that has taken its fill of
+# them wakes another for the rest; one that had no room for any does not, or two such would wake each other for ever.
 CLAIM = Script(
     LUA
     + _SPARE
@@ -127,18 +129,19 @@ local function take(id, payload, fence, now, lease)
           fields[9] and '1' or '0'}
 end
 
-local function one(count, lease, worker)
+local function one(count, lease, worker, batch)
   local now = clock_ms()
-  count, lease = tonumber(count), tonumber(lease)
+  count, lease, batch = tonumber(count), tonumber(lease), tonumber(batch or count)
   line_up_again(now, lease, worker)
   adopt(now)
   local turn = redis.call('INCR', 'hermod:turn')
   local fence = redis.call('INCRBY', 'hermod:fences', count)
-  local claimed = {}
+  local claimed, filled = {}, false
   while #claimed < count do
-    local ids
+    local ids, from
     for _, lane in ipairs(order(turn)) do
-      ids = visit(lane, count - #claimed)
+      local room = lane == 'batch' and math.min(batch, count - #claimed) or count - #claimed
+      ids, from = room > 0 and visit(lane, room), lane
       if ids then break end
     end
     if not ids then break end
@@ -148,7 +151,10 @@ local function one(count, lease, worker)
     local payloads = #ids > 0 and redis.call('MGET', unpack(records)) or {}
     for index, id in ipairs(ids) do
       local job = take(id, payloads[index], worker .. ':' .. fence - #claimed, now, lease)
-      if job then claimed[#claimed + 1] = job end
+      if job then
+        claimed[#claimed + 1] = job
+        if from == 'batch' then batch, filled = batch - 1, batch == 1 end
+      end
     end
   end
   if #fences > 0 then
@@ -157,8 +163,8 @@ local function one(count, lease, worker)
   end
   redis.call('SET', 'hermod:turn', turn)
   local next = redis.call('ZRANGE', 'hermod:later', 0, 0, 'WITHSCORES')[2]
-  -- This worker is full: another one must know when the next deferred job is due.
-  if #claimed == count then wake() end
+  -- This worker is full: another one must know what is due, and when the next deferred job is.
+  if #claimed == count or filled and redis.call('EXISTS', 'hermod:ring:batch') == 1 then wake() end
   return {claimed, next and math.max(0, next - now) or -1}
 end
 """,

@@ -16,22 +16,20 @@ import secrets
 from datetime import datetime
 from typing import Any, cast
 
-import msgspec
 from arq.connections import ArqRedis
 from arq.cron import CronJob
-from arq.jobs import serialize_result
-from arq.worker import Retry, Worker
+from arq.worker import Worker
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from shared.errors import StoreError
-from shared.ids import now_ms
 from shared.jobs import Outcome, State
-from shared.lanes import QUEUE, WAKE
+from shared.lanes import QUEUE, WAKE, Lane
 from shared.logs import where
 from shared.queue import CANCELS, WORKERS, cancelled_outcome, pack
 from shared.settings import WorkerSettings
 from shared.stores.redis import RedisStore, connect, listen
+from worker import arq_jobs
 from worker.failpoints import reach
 from worker.lease import AGAIN_S, ArqRecord, Ending, Lease, LeaseLost
 from worker.lease_scripts import ALIVE, CLAIM, RENEW
@@ -45,11 +43,13 @@ CLAIM_MOST = 500
 MAX_CRASHES = 3
 """A job that took its worker down this often is not given to a fourth."""
 
-_unpack_any = msgspec.msgpack.Decoder().decode
-
 
 class LeaseWorker(Worker):
-    """arq's worker with our claim, renew and finish; keeps its functions, hooks and context."""
+    """arq's worker with our claim, renew and finish; keeps its functions, hooks and context.
+
+    Attributes:
+        leaving: set by `stop`: a task that can end early, and be gone on with elsewhere, may do so.
+    """
 
     def __init__(
         self, store: RedisStore, functions: list[Any], settings: WorkerSettings, cron_jobs: list[CronJob] | None = None
@@ -62,26 +62,29 @@ class LeaseWorker(Worker):
             handle_signals=False,
             max_jobs=settings.slots,
             job_serializer=pack,
-            job_deserializer=_unpack_any,
+            job_deserializer=arq_jobs.unpack_any,
         )
         self.id = secrets.token_hex(8)
         self._store = store
         self._lease_ms = int(settings.lease_s * 1000)
         self._renew_s = settings.renew_s
         self._grace_s = settings.grace_s
+        self._batch_slots = min(settings.batch_slots, max(1, settings.slots - 1))
         self._held: dict[str, Lease] = {}
+        self._batch_jobs: set[str] = set()
         self._slot_freed = asyncio.Event()
-        self._stopping = asyncio.Event()
+        self._batch_slot_freed: asyncio.Future[None]
+        self.leaving = asyncio.Event()
 
     def stop(self) -> None:
         """Claim nothing more; `serve` returns when the calls in hand have ended or were handed back."""
-        self._stopping.set()
+        self.leaving.set()
 
     async def serve(self) -> None:
         """Work until `stop`."""
         chores = [asyncio.create_task(chore()) for chore in (self._keep_leases, self._hear_cancels, self._ring_bells)]
         claiming = asyncio.create_task(self._claim_for_ever())
-        await self._stopping.wait()
+        await self.leaving.wait()
         await _end(claiming)
         if self.tasks:
             await asyncio.wait(self.tasks.values(), timeout=self._grace_s)
@@ -101,7 +104,7 @@ class LeaseWorker(Worker):
         try:
             # Not for ever: with a timeout the client sends through asyncio.wait_for, which before Python 3.12 may
             # swallow the cancellation that is to end this.
-            while not self._stopping.is_set():
+            while not self.leaving.is_set():
                 try:
                     await self._claim_once(waker)
                 except StoreError as error:
@@ -132,7 +135,9 @@ class LeaseWorker(Worker):
 
     async def _claim(self, free: int) -> tuple[int, int]:
         """How many jobs were claimed and begun, and in how many ms the next one is due; -1 for none."""
-        claimed, wait_ms = await self._store.run(CLAIM, min(free, CLAIM_MOST), self._lease_ms, self.id)
+        self._batch_slot_freed = asyncio.get_running_loop().create_future()
+        free_for_batch = max(0, self._batch_slots - len(self._batch_jobs))
+        claimed, wait_ms = await self._store.run(CLAIM, min(free, CLAIM_MOST), self._lease_ms, self.id, free_for_batch)
         if claimed:
             reach("claimed")
         for fields in claimed:
@@ -141,40 +146,54 @@ class LeaseWorker(Worker):
 
     async def _wait_for_work(self, waker: Redis, wait_ms: int) -> None:
         wait_s = IDLE_S if wait_ms < 0 else min(IDLE_S, max(wait_ms, 1) / 1000)
+        token = asyncio.create_task(_token(waker, wait_s))
         try:
-            await waker.execute_command("BLPOP", WAKE, wait_s)  # type: ignore[no-untyped-call] # blpop's stub wants whole s
-        except Exception as error:  # noqa: BLE001 - whatever the client raises: work is looked for again
-            log.warning("waiting for work: %s", type(error).__name__)
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.wait((token, self._batch_slot_freed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _end(token)
 
     def _start(self, fields: list[bytes]) -> None:
         lease = Lease(self._store, fields)
         self._end_task(lease.id, Ending.LOST)  # its run under the lease before, which ran out while we were frozen
         self._held[lease.id] = lease
-        task = asyncio.create_task(self._run(lease))
+        task = asyncio.create_task(self._run(lease, self._read(lease)))
         self.tasks[lease.id] = task
         task.add_done_callback(lambda _: self._ended(lease))
+
+    def _read(self, lease: Lease) -> ArqRecord | None:
+        """Which function to call; None for what is no job of ours."""
+        try:
+            call = lease.read()
+        except ValueError as error:  # msgspec's, or text that is not UTF-8
+            # Not the text of the error, here and below: it may quote a prompt.
+            log.error("refused: unreadable (%s)", type(error).__name__, extra={"job_id": lease.id})  # noqa: TRY400
+            return None
+        if hasattr(lease, "job") and lease.job.lane is Lane.BATCH:
+            self._batch_jobs.add(lease.id)
+        if call.f in self.functions:
+            return call
+        log.error("refused: no function of ours", extra={"job_id": lease.id})
+        return None
 
     def _ended(self, lease: Lease) -> None:
         if self._held.get(lease.id) is lease:
             del self.tasks[lease.id]
             del self._held[lease.id]
+            if lease.id in self._batch_jobs:
+                self._batch_jobs.remove(lease.id)
+                if not self._batch_slot_freed.done():
+                    self._batch_slot_freed.set_result(None)
         self._slot_freed.set()
 
-    async def _run(self, lease: Lease) -> None:
-        try:
-            call = lease.read()
-            task = self.functions[call.f].coroutine
-        except (msgspec.MsgspecError, KeyError) as error:
-            # Not the text of the error, here and below: it may quote a prompt.
-            log.error("refused: not a job of ours (%s)", type(error).__name__, extra={"job_id": lease.id})  # noqa: TRY400
+    async def _run(self, lease: Lease, call: ArqRecord | None) -> None:
+        if call is None:
             await self._refuse(lease)
             return
         try:
             if hasattr(lease, "job"):
-                await task({**self.ctx, "lease": lease}, *call.a, **call.k)
+                await self.functions[call.f].coroutine({**self.ctx, "lease": lease}, *call.a, **call.k)
             else:
-                await self._run_arq(lease, call)
+                await arq_jobs.run(lease, call, self.functions[call.f].coroutine, self.ctx)
         except asyncio.CancelledError:
             await self._ended_early(lease)
         except LeaseLost:
@@ -183,35 +202,6 @@ class LeaseWorker(Worker):
             log.warning("%s", error, extra={"job_id": lease.id})
         except Exception as error:  # noqa: BLE001 - the lease runs out, the job is tried again, MAX_CRASHES bounds it
             log.error("a job's task failed: %s", where(error), extra={"job_id": lease.id})  # noqa: TRY400
-
-    async def _run_arq(self, lease: Lease, call: ArqRecord) -> None:
-        """What another arq client enqueued, or a cron job: run as arq would, its result kept where arq looks."""
-        started_ms, result, success = now_ms(), None, True
-        ctx = {**self.ctx, "job_id": lease.id, "job_try": lease.crashes + 1}
-        try:
-            result = await self.functions[call.f].coroutine(ctx, *call.a, **call.k)
-        except Retry as again:
-            await lease.defer((again.defer_score or 0) / 1000)
-            return
-        except Exception as error:
-            log.exception("%s failed", call.f, extra={"job_id": lease.id})
-            result, success = f"{type(error).__name__}: {error}", False
-        kept = serialize_result(
-            call.f,
-            tuple(call.a),
-            call.k,
-            lease.crashes + 1,
-            call.et,
-            success,
-            result,
-            started_ms,
-            now_ms(),
-            lease.id,
-            QUEUE,
-            lease.id,
-            serializer=pack,
-        )
-        await lease.finish(State.SUCCEEDED if success else State.FAILED, Outcome(status=200), kept or b"")
 
     async def _refuse(self, lease: Lease) -> None:
         try:
@@ -281,9 +271,18 @@ class LeaseWorker(Worker):
             log.warning("%s", error)
 
 
+async def _token(waker: Redis, wait_s: float) -> None:
+    """Until a token came, or `wait_s` is over."""
+    try:
+        await waker.execute_command("BLPOP", WAKE, wait_s)  # type: ignore[no-untyped-call] # blpop's stub wants whole s
+    except Exception as error:  # noqa: BLE001 - whatever the client raises: work is looked for again
+        log.warning("waiting for work: %s", type(error).__name__)
+        await asyncio.sleep(AGAIN_S)
+
+
 def _arq_client(url: str) -> ArqRedis:
     client = ArqRedis.from_url(url)
-    client.job_serializer, client.job_deserializer, client.default_queue_name = pack, _unpack_any, QUEUE
+    client.job_serializer, client.job_deserializer, client.default_queue_name = pack, arq_jobs.unpack_any, QUEUE
     return cast("ArqRedis", client)
 
 

@@ -10,12 +10,14 @@ import uvloop
 
 from shared.bodies import Bodies
 from shared.file_limit import raise_file_limit
+from shared.garbage import collect_rarely
 from shared.settings import Settings
 from shared.stores.blobs import open_blobs
 from shared.stores.redis import RedisStore
 from worker.executor import Executor
 from worker.leases import LeaseWorker
 from worker.routing import Router
+from worker.shards import Batches
 from worker.sweep import CRON_JOBS
 from worker.tasks import run_job
 from worker.transport import Transport
@@ -29,6 +31,7 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT; then end or hand back what is in hand, and return."""
     raise_file_limit()
+    collect_rarely()
     uvloop.run(_run(settings))
 
 
@@ -38,7 +41,9 @@ async def _run(settings: Settings) -> None:
     await bodies.open()
     transport = Transport(max_bytes=MAX_ANSWER_BYTES)
     worker = LeaseWorker(store, [run_job], settings.worker, list(CRON_JOBS))
-    worker.ctx.update(executor=Executor(Router(settings), transport), bodies=bodies, store=store)
+    executor = Executor(Router(settings), transport)
+    batches = Batches(store, bodies.blobs, executor, settings, worker.leaving)
+    worker.ctx.update(executor=executor, bodies=bodies, store=store, batches=batches)
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, worker.stop)

@@ -17,12 +17,16 @@ from typing import Any
 
 from arq.cron import cron
 
+from shared import files, uploads
+from shared.batch_records import RECORD as BATCH
+from shared.batches import PREFIX as BATCHES
 from shared.bodies import Bodies
 from shared.errors import StoreError
 from shared.ids import now_ms
 from shared.jobs import State
 from shared.lanes import LUA, QUEUE
 from shared.queue import JOB, arq_record
+from shared.stores.blobs import Blobs
 from shared.stores.redis import RedisStore, Script
 
 log = logging.getLogger("hermod.sweep")
@@ -37,6 +41,8 @@ RECOUNT_MOST = 10_000
 """Jobs above which the counters are not compared: it must be done in one step, about 1 µs a job."""
 BLOB_AGE_S = 3600.0
 """Younger blobs may belong to a job that is just being submitted."""
+BATCH_AGE_S = 86_400.0
+"""The same for a batch, whose upload may take hours."""
 _BLOBS_AT_ONCE = 100
 
 _HEAL = Script(
@@ -181,14 +187,19 @@ async def sweep(ctx: dict[str, Any]) -> None:
 
 
 async def sweep_blobs(ctx: dict[str, Any]) -> None:
-    """Delete the blobs of jobs that are gone."""
+    """Delete the blobs of jobs, batches, files and uploads that are gone."""
     try:
         deleted = await forget_blobs(ctx["store"], ctx["bodies"], time.time() - BLOB_AGE_S)
+        before_s = time.time() - BATCH_AGE_S
+        deleted += await forget_orphans(ctx["store"], ctx["bodies"].blobs, BATCHES, BATCH, before_s)
+        for kind in (files, uploads):
+            before_s = time.time() - BLOB_AGE_S
+            deleted += await forget_orphans(ctx["store"], ctx["bodies"].blobs, kind.PREFIX, kind.RECORD, before_s)
     except StoreError as error:
         log.warning("%s", error)
     else:
         if deleted:
-            log.info("%d blobs deleted whose jobs are gone", deleted)
+            log.info("%d blobs deleted that nobody speaks of", deleted)
 
 
 CRON_JOBS = (cron(sweep, name="sweep"), cron(sweep_blobs, name="sweep_blobs", minute=set(range(0, 60, 10))))
@@ -236,6 +247,31 @@ async def forget_blobs(store: RedisStore, bodies: Bodies, before_s: float) -> in
     for key in gone:
         await bodies.blobs.delete(key)
     return len(gone)
+
+
+async def forget_orphans(store: RedisStore, blobs: Blobs, prefix: str, record: str, before_s: float) -> int:
+    """Delete blobs `<prefix><id>/…` last written before `before_s` (Unix seconds) without a record `<record><id>`.
+
+    Returns how many. Each is deleted as soon as it was looked for: who died between blob and record may have an heir
+    that writes both again. Raises StoreError.
+    """
+    deleted = 0
+    old: list[str] = []
+
+    async def look() -> int:
+        known = await asyncio.gather(*(store.call("EXISTS", record + key.split("/", 2)[1]) for key in old))
+        gone = [key for key, is_known in zip(old, known, strict=True) if not is_known]
+        old.clear()
+        for key in gone:
+            await blobs.delete(key)
+        return len(gone)
+
+    async for info in blobs.list(prefix):
+        if info.modified_s < before_s:
+            old.append(info.key)
+        if len(old) == _BLOBS_AT_ONCE:
+            deleted += await look()
+    return deleted + await look()
 
 
 async def _records(store: RedisStore) -> AsyncIterator[list[bytes]]:

@@ -7,12 +7,13 @@ from typing import Any
 
 from shared.bodies import Bodies
 from shared.dialects import DIALECTS
-from shared.errors import Expired, GatewayError, StoreError
+from shared.errors import Expired, GatewayError, NotFound, StoreError
 from shared.jobs import Job, Outcome, State
 from worker.executor import Executor, StreamBroke, TryLater
 from worker.failpoints import reach
 from worker.lease import Lease, LeaseLost
 from worker.leases import MAX_CRASHES
+from worker.shards import OPERATIONS, Batches
 
 log = logging.getLogger("hermod.worker")
 
@@ -23,6 +24,9 @@ OBJECTS_AWAY_S = 2.0
 async def run_job(ctx: dict[str, Any], _job_id: str) -> None:
     """Run one attempt of the leased job in `ctx["lease"]`; end it, or give it back for another attempt."""
     lease: Lease = ctx["lease"]
+    if lease.job.operation in OPERATIONS:
+        await _advance_batch(lease, ctx["batches"])
+        return
     bodies: Bodies = ctx["bodies"]
     if await _advance(lease, ctx["executor"], bodies) and not lease.job.store:
         await bodies.discard_request(lease.job)
@@ -54,6 +58,18 @@ async def _advance(lease: Lease, executor: Executor, bodies: Bodies) -> bool:
     else:
         await _succeed(lease, outcome, bodies)
     return True
+
+
+async def _advance_batch(lease: Lease, batches: Batches) -> None:
+    """One step of a batch: neither its deadline nor dead workers end it, for its items must come to something."""
+    try:
+        await batches.advance(lease)
+    except TryLater as later:
+        await lease.defer(later.delay_s)
+    except NotFound as error:
+        await lease.finish(State.FAILED, failed(lease.job, error))
+    else:
+        await lease.finish(State.SUCCEEDED, Outcome(status=200))
 
 
 async def _fetch_body(lease: Lease, bodies: Bodies) -> None:

@@ -6,6 +6,7 @@ Keys that differ only in case are one blob where the file system does not tell t
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import tempfile
@@ -84,7 +85,8 @@ class FolderBlobs:
                 yield chunk
                 left = None if left is None else left - len(chunk)
         finally:
-            await self._threads.run(file.close)
+            # Whoever leaves a download may be cancelled while it closes; the file must not stay open for that.
+            await asyncio.shield(self._threads.run(file.close))
 
     async def size(self, key: str) -> int:
         """See Blobs."""

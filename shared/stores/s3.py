@@ -141,7 +141,8 @@ class S3Blobs:
             while chunk := await self._threads.run(response.read, CHUNK_BYTES):
                 yield chunk
         finally:
-            await self._threads.run(_release, response)
+            # Whoever leaves a download may be cancelled while it closes; the connection must not stay open for that.
+            await asyncio.shield(self._threads.run(_release, response))
 
     async def size(self, key: str) -> int:
         """See Blobs."""

@@ -1,19 +1,25 @@
 """What records and queue disagree on is healed: each broken thing is run, expired or removed in the end."""
 
 import logging
+import os
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from arq.connections import ArqRedis
 
+from shared.bodies import Bodies
+from shared.files import File, Files
 from shared.ids import job_id, now_ms
 from shared.jobs import Outcome, State
 from shared.queue import Queue, Share
+from shared.stores.folder import FolderBlobs
+from shared.uploads import Upload, Uploads
 from tests.integration.conftest import until
 from tests.integration.test_queue import FAST, a_job, answer, is_final, working
 from worker.leases import LeaseWorker
-from worker.sweep import CRON_JOBS, heal, sweep
+from worker.sweep import BLOB_AGE_S, CRON_JOBS, heal, sweep, sweep_blobs
 
 CAPPED = Share(max_running=2)
 
@@ -195,3 +201,34 @@ async def test_of_all_workers_one_sweeps(store):
     assert [each.split(b":")[0] for each in queued] == [b"sweep", b"sweep_blobs"]
     for worker in workers:
         await worker.pool.aclose()
+
+
+async def test_the_bytes_of_files_and_uploads_that_nobody_speaks_of_are_deleted_once_they_are_old(store, tmp_path):
+    folder = FolderBlobs(tmp_path)
+    await folder.ready()
+    known_file, known_upload, unknown = job_id(), job_id(), [job_id() for _ in range(101)]
+    await Files(store).add(a_file(known_file))
+    await Uploads(store).create(an_upload(known_upload))
+    kept = [f"files/{known_file}/content", f"uploads/{known_upload}/part", f"files/{job_id()}/content"]
+    gone = [f"files/{each}/content" for each in unknown] + [f"uploads/{each}/part" for each in unknown]
+    for key in kept + gone:
+        await folder.put(key, b"x")
+    hours_ago = time.time() - 2 * BLOB_AGE_S
+    for key in kept[:2] + gone:
+        os.utime(tmp_path / key, (hours_ago, hours_ago))
+    await sweep_blobs({"store": store, "bodies": Bodies(folder, 1000)})
+    assert sorted([info.key async for info in folder.list("")]) == sorted(kept)
+    await store.call("DEL", f"hermod:file:{known_file}", f"hermod:upload:{known_upload}")  # as their expiry does
+    await sweep_blobs({"store": store, "bodies": Bodies(folder, 1000)})
+    assert [info.key async for info in folder.list("")] == kept[2:], "the young one may get its record yet"
+    await folder.close()
+
+
+def a_file(file_id):
+    facts = {"owner": "anonymous", "filename": "a", "mime_type": "text/plain", "purpose": "user_data"}
+    return File(id=file_id, size=1, created_ms=now_ms(), **facts)
+
+
+def an_upload(upload_id):
+    facts = {"owner": "anonymous", "filename": "a", "mime_type": "text/plain", "purpose": "user_data"}
+    return Upload(id=upload_id, size=1, created_ms=now_ms(), **facts)

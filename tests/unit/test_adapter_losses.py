@@ -1,4 +1,4 @@
-"""What both adapters tell of what they leave out or refuse: in the client's own words, bounded and safe for a header."""
+"""What adapters tell of what they leave out or refuse: in the client's own words, bounded and safe for a header."""
 
 from __future__ import annotations
 
@@ -90,7 +90,12 @@ def test_a_refused_part_is_named_by_its_place_in_the_clients_body(messages: list
         ),
         (
             [USER],
-            {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "description": "d"}}},
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "n", "schema": {}, "description": "d"},
+                }
+            },
             ("response_format.json_schema.description",),
         ),
     ],
@@ -106,7 +111,7 @@ def test_what_is_left_out_is_reported_under_the_clients_name(
     [
         ([USER], {"response_format": {"type": "json_object"}}, "response_format"),
         ([{**USER, "priority": 1}], {}, "messages[0].priority"),
-        ([{"role": "user", "content": [{"type": "text", "text": "a", "voice": "x"}]}], {}, "messages[0].content[0].voice"),
+        ([{**USER, "content": [{"type": "text", "text": "a", "voice": "x"}]}], {}, "messages[0].content[0].voice"),
     ],
 )
 def test_what_cannot_be_said_is_refused_under_the_clients_name(

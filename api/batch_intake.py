@@ -1,0 +1,296 @@
+"""A batch is created: shards into the object store, then the record, then the job that starts it, then the answer.
+
+What dies before the record leaves shards that nobody speaks of, and the sweep deletes them. What dies between record
+and job leaves a batch that nobody was promised; a client that asks again, as SDKs do by themselves, joins it, and it is
+started then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from api.auth import Caller
+from api.batch_shards import Shards
+from api.batch_splitting import MIB
+from api.batching import (
+    ANTHROPIC_LIMITS,
+    ENDPOINTS,
+    OPENAI_LIMITS,
+    AnthropicRequests,
+    InputFile,
+    Limits,
+    OpenAIRequests,
+)
+from api.headers import Wishes, forwarded, refuse_async, wishes
+from api.submit import AnyRequest, Gateway
+from shared import files
+from shared.batch_records import BatchRecords
+from shared.batches import Batch, BatchState, Item, Progress, blob, items_of
+from shared.errors import CallerError, GatewayError, InvalidRequest, NotFound, Stalled, TooLarge
+from shared.files import Files
+from shared.ids import digest, now_ms, request_id, uuid_of
+from shared.jobs import Job
+from shared.lanes import Lane
+from shared.stores.blobs import BlobMissing
+
+INTAKE_S = 3000.0
+"""Longest time a create may take: the sweep must not take the first shards for forgotten before the last is there."""
+START_TTL_S = 3600
+"""How long the job that started a batch is remembered."""
+MODES = ("auto", "native", "direct")
+
+
+class Asker(msgspec.Struct, frozen=True):
+    """Who wants a batch, and what the headers say of it.
+
+    Attributes:
+        provider: who serves a model without a prefix; empty when none is named.
+        mode: how it is to be run, one of MODES; empty when none is named.
+        headers: those that may travel upstream.
+    """
+
+    caller: Caller
+    wish: Wishes
+    provider: str
+    mode: str
+    headers: dict[str, str]
+
+
+class _Named(msgspec.Struct):
+    """What a line of results says of its item, on either surface."""
+
+    custom_id: str
+
+
+_named = msgspec.json.Decoder(_Named).decode
+
+
+class Intake:
+    """Creates batches. Whatever refuses one deletes what was written of it."""
+
+    def __init__(self, gateway: Gateway, records: BatchRecords, known: Files) -> None:
+        self._gateway = gateway
+        self._blobs = gateway.bodies.blobs
+        self._records = records
+        self._files = known
+        self._turn = asyncio.Lock()
+
+    async def anthropic(self, request: AnyRequest) -> Progress:
+        """The batch that the body of an Anthropic create asks for. Raises GatewayError."""
+        asker = self._asker(request)
+        async with self._writing() as shards:
+            body = await shards.take(_body(request, ANTHROPIC_LIMITS), AnthropicRequests())
+            await shards.close()
+        provider = asker.provider or "anthropic"
+        batch = _batch(asker, shards, surface="anthropic", dialect="anthropic", provider=provider)
+        return await self._accept(asker, batch, shards, body)
+
+    async def openai(self, request: AnyRequest) -> Progress:
+        """The batch that the body of an OpenAI create asks for, its items in a file or inline. Raises GatewayError."""
+        asker, source = self._asker(request), OpenAIRequests()
+        async with self._writing() as shards:
+            body = await shards.take(_body(request, OPENAI_LIMITS), source)
+            fields = source.fields
+            provider = self._configured("provider", fields.provider) or asker.provider or "openai"
+            input_file = ""
+            if fields.input_file_id:
+                input_file = await self._take_file(shards, fields.input_file_id, asker.caller.owner, fields.endpoint)
+            await shards.close()
+        dialect, operation = ENDPOINTS[fields.endpoint]
+        batch = _batch(
+            asker,
+            shards,
+            surface="openai",
+            dialect=dialect,
+            operation=operation,
+            provider=provider,
+            endpoint=fields.endpoint,
+            input_file=input_file,
+            metadata=fields.metadata or {},
+        )
+        return await self._accept(asker, batch, shards, body)
+
+    async def retry(self, request: AnyRequest, progress: Progress) -> Progress:
+        """A batch of those items of an ended one that did not succeed. Raises GatewayError."""
+        asker, old = self._asker(request), progress.batch
+        failed = old.total - progress.counts.succeeded
+        if not progress.state.final:
+            raise InvalidRequest("The batch has not ended; only then what failed of it can be run again.")
+        if not failed:
+            raise InvalidRequest("Every request of the batch succeeded; there is none to run again.")
+        async with self._writing() as shards:
+            for number in range(old.shards):
+                await shards.add(await self._failed(old, number, shards.items))
+            await shards.close()
+            if shards.items != failed:
+                raise _lost()
+        batch = replace(
+            old,
+            id=shards.batch_id,
+            provider=asker.provider or old.provider,
+            total=shards.items,
+            shards=shards.count,
+            created_ms=now_ms(),
+            mode=asker.mode or old.mode,
+            retry_of=old.id,
+        )
+        return await self._accept(asker, batch, shards, b"retry " + old.id.encode())
+
+    # --- what is asked --------------------------------------------------------------------------------
+
+    def _asker(self, request: AnyRequest) -> Asker:
+        headers, client = dict(request.headers), self._gateway.settings.client
+        refuse_async(headers)
+        mode = headers.get("x-bf-batch-mode", "").strip().lower()
+        if mode and mode not in MODES:
+            name = "x-bf-batch-mode"
+            raise InvalidRequest(f"{name}: expected one of {', '.join(MODES)}, got {mode[:40]!r}.", param=name)
+        provider = self._configured("provider", request.query_params.get("provider"))
+        return Asker(
+            caller=self._gateway.door.caller(headers),
+            wish=wishes(headers, client),
+            provider=provider or self._configured("x-model-provider", headers.get("x-model-provider")),
+            mode=mode,
+            headers=forwarded(headers, client),
+        )
+
+    def _configured(self, where: str, name: str | None) -> str:
+        """The provider called `name` at `where`, empty for none. Raises InvalidRequest for one that is not there."""
+        if name and name not in self._gateway.settings.providers:
+            raise InvalidRequest(
+                f"{where}: provider {name[:80]!r} is not configured on this gateway; add its key or name another.",
+                param=where,
+                code="provider_not_configured",
+            )
+        return name or ""
+
+    # --- what is run ----------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[Shards]:
+        shards = Shards(self._blobs, self._turn)
+        try:
+            async with asyncio.timeout(INTAKE_S):
+                yield shards
+        except BaseException as error:
+            await shards.discard()
+            if isinstance(error, TimeoutError):
+                raise Stalled(f"The batch has not arrived within {INTAKE_S:g} s; send it faster.") from error
+            raise
+
+    async def _take_file(self, shards: Shards, shown: str, owner: str, endpoint: str) -> str:
+        """Take the items from the owner's file; its UUID."""
+        try:
+            file = await self._files.find(uuid_of(shown), owner, shown)
+            if file.size > OPENAI_LIMITS.size:
+                raise _too_large("input_file_id: the file", OPENAI_LIMITS)
+            async with aclosing(self._blobs.read(files.blob(file.id))) as chunks:
+                await shards.take(chunks, InputFile(endpoint))
+        except (NotFound, BlobMissing) as error:
+            why = error.message if isinstance(error, NotFound) else "The bytes of this file are gone; upload it again."
+            raise InvalidRequest(f"input_file_id: {why}", param="input_file_id") from error
+        return file.id
+
+    async def _failed(self, batch: Batch, number: int, first: int) -> list[Item]:
+        """The items of a shard that did not succeed, numbered from `first`."""
+        try:
+            lines = await self._blobs.get(blob(batch.id, "err", number))
+            items = await self._blobs.get(blob(batch.id, "in", number))
+        except BlobMissing as error:
+            if error.key == blob(batch.id, "err", number):
+                return []
+            raise _lost() from error
+        return await asyncio.to_thread(_among, items, lines, first)
+
+    # --- from then on it is promised ------------------------------------------------------------------
+
+    async def _accept(self, asker: Asker, batch: Batch, shards: Shards, body: bytes) -> Progress:
+        """Publish the batch, or join the one that the same request became before.
+
+        When a store fails here nobody knows how far it went, so nothing is deleted: a retry finds the batch, or else
+        the sweep deletes its shards.
+        """
+        what = digest(batch.owner.encode(), batch.surface.encode(), body)
+        try:
+            became = await self._records.create(
+                batch, what=what, look_for_same=asker.wish.retried, idempotency_key=asker.wish.idempotency_key
+            )
+            if became == batch.id:
+                await self._start(batch, asker.caller)
+        except CallerError:
+            await self._records.forget(batch)
+            await shards.discard()
+            raise
+        if became != batch.id:
+            await shards.discard()
+            earlier = await self._records.look(became)
+            if earlier.state is BatchState.VALIDATING:
+                await self._start(earlier.batch, asker.caller)
+        return await self._records.look(became)
+
+    async def _start(self, batch: Batch, caller: Caller) -> None:
+        """Line up the job that starts it; a second time changes nothing."""
+        job = Job(
+            id=batch.id,
+            owner=batch.owner,
+            dialect=batch.dialect,
+            operation="start_batch",
+            model="",
+            request_id=request_id(),
+            created_ms=batch.created_ms,
+            ttl_s=START_TTL_S,
+            deadline_ms=batch.expires_ms,
+            lane=Lane.BATCH,
+        )
+        await self._gateway.queue.submit(job, b"", waiter="", share=caller.share)
+
+
+def _batch(asker: Asker, shards: Shards, **facts: Any) -> Batch:
+    return Batch(
+        id=shards.batch_id,
+        owner=asker.caller.owner,
+        total=shards.items,
+        shards=shards.count,
+        created_ms=now_ms(),
+        headers=asker.headers,
+        mode=asker.mode or MODES[0],
+        **facts,
+    )
+
+
+def _among(shard: bytes, lines: bytes, first: int) -> list[Item]:
+    """The items of the shard that the lines of results are about, numbered from `first`."""
+    names = {_named(line).custom_id for line in lines.split(b"\n") if line}
+    items = [item for item in items_of(shard) if item.custom_id in names]
+    return [replace(item, index=index) for index, item in enumerate(items, first)]
+
+
+async def _body(request: AnyRequest, limits: Limits) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises TooLarge before more than the limit has been taken."""
+    declared = request.headers.get("content-length", "")
+    left = limits.size
+    if declared.isdigit() and int(declared[:18]) > left:
+        raise _too_large("The body", limits)
+    async for chunk in request.stream():
+        left -= len(chunk)
+        if left < 0:
+            raise _too_large("The body", limits)
+        yield chunk
+
+
+def _too_large(what: str, limits: Limits) -> TooLarge:
+    return TooLarge(f"{what} is larger than {limits.size // MIB} MiB; make several batches of it.")
+
+
+def _lost() -> GatewayError:
+    return GatewayError(
+        "The gateway has lost requests of this batch: they are no longer in the object store.",
+        code="body_lost",
+        should_retry=False,
+    )

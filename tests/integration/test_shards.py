@@ -1,0 +1,490 @@
+"""Batches as workers run them: every item comes to exactly one end, whatever workers, stores and providers do."""
+
+import itertools
+import json
+import time
+from collections import Counter
+
+import msgspec
+import pytest
+
+from shared.batch_records import BatchRecords, named_after
+from shared.batches import WINDOW_MS, BatchState, Counts, Ending, blob
+from shared.bodies import Bodies
+from shared.errors import NotFound
+from shared.files import Files
+from shared.files import blob as file_blob
+from shared.ids import job_id, now_ms
+from shared.jobs import State
+from shared.lanes import LATER, WAKE, Lane
+from shared.queue import Queue, Share
+from shared.stores.memory import MemoryBlobs
+from tests.batches import FAST, at_work, ended, item, items, question, results, settings, simulated, start, submit
+from tests.chaos.test_worker_races import RUN_OUT
+from tests.integration.conftest import until
+from tests.integration.test_bodies import Frail
+from tests.integration.test_queue import a_job, is_final
+from worker.executor import Executor
+from worker.lease import LeaseLost
+from worker.leases import IDLE_S, MAX_CRASHES
+from worker.sweep import BATCH_AGE_S, sweep_blobs
+
+OPENAI = {"surface": "openai", "dialect": "openai_chat", "provider": "openai", "endpoint": "/v1/chat/completions"}
+
+
+@pytest.fixture
+def blobs():
+    return Frail()
+
+
+@pytest.fixture
+async def provider():
+    async with simulated() as running:
+        yield running
+
+
+def kinds(lines):
+    """How often each kind of an Anthropic result occurs."""
+    return Counter(line["result"]["type"] for line in lines)
+
+
+def names(lines):
+    return [line["custom_id"] for line in lines]
+
+
+async def run(store, blobs, provider, asked, /, within_s=20.0, worker=FAST, **facts):
+    """Submit, work, wait for the end: the batch, its progress, its results."""
+    batch = await submit(store, blobs, asked, **facts)
+    async with at_work(store, blobs, settings(provider.url, worker)):
+        progress = await until(lambda: ended(store, batch), within_s)
+    return batch, progress, await results(blobs, batch)
+
+
+# --- what items come to -----------------------------------------------------------------------------------
+
+
+async def test_every_item_has_its_own_answer_and_all_are_counted(store, blobs, provider):
+    batch, progress, lines = await run(store, blobs, provider, items(250))
+    assert batch.shards == 3
+    assert (progress.state, progress.counts) == (BatchState.COMPLETED, Counts(succeeded=250))
+    assert names(lines) == [f"item-{index}" for index in range(250)]
+    for index, line in enumerate(lines):
+        assert line["result"]["type"] == "succeeded"
+        message = line["result"]["message"]
+        assert (message["type"], message["role"]) == ("message", "assistant")
+        assert f"question {index}" in message["content"][0]["text"]
+    assert len(provider.calls()) == 250
+    assert progress.started_ms <= progress.finalizing_ms <= progress.ended_ms
+    assert await store.call("KEYS", "hermod:batch-items:*") == []
+
+
+async def test_on_the_openai_surface_results_are_files_of_the_owner(store, blobs, provider):
+    asked = [*items(120), item(120, question(0, "sim-404")), item(121, {"messages": []})]
+    batch, progress, _ = await run(store, blobs, provider, asked, owner="me", **OPENAI)
+    assert (progress.state, progress.counts) == (BatchState.COMPLETED, Counts(succeeded=120, errored=2))
+    assert progress.output_file == named_after(batch.id, "output")
+    output = await Files(store).find(progress.output_file, "me", "file")
+    content = await blobs.get(file_blob(output.id))
+    assert (output.size, output.purpose) == (len(content), "batch_output")
+    lines = [json.loads(line) for line in content.splitlines()]
+    assert names(lines) == [f"item-{index}" for index in range(120)]
+    assert lines[7]["response"]["status_code"] == 200
+    assert lines[7]["response"]["body"]["object"] == "chat.completion"
+    assert "question 7" in lines[7]["response"]["body"]["choices"][0]["message"]["content"]
+    assert (lines[7]["id"][:10], lines[7]["error"]) == ("batch_req_", None)
+    assert len({line["id"] for line in lines}) == 120
+    errors = (await blobs.get(file_blob(progress.error_file))).splitlines()
+    assert [json.loads(line)["response"]["status_code"] for line in errors] == [404, 400]
+
+
+async def test_without_failures_there_is_no_error_file(store, blobs, provider):
+    _, progress, _ = await run(store, blobs, provider, items(3), **OPENAI)
+    assert (progress.output_file != "", progress.error_file) == (True, "")
+
+
+async def test_a_model_without_a_prefix_is_the_batchs_provider_s_and_a_prefix_wins(store, blobs, provider):
+    asked = [item(0, question(0, "gpt")), item(1, question(1, "anthropic/claude")), item(2, question(2, "org/gpt"))]
+    _, _, lines = await run(store, blobs, provider, asked, provider="openai")
+    assert kinds(lines) == {"succeeded": 3}
+    assert all(line["result"]["message"]["type"] == "message" for line in lines)
+    calls = {(call["path"], call["model"]) for call in provider.calls()}
+    assert calls == {("/v1/chat/completions", "gpt"), ("/v1/messages", "claude"), ("/v1/chat/completions", "org/gpt")}
+
+
+async def test_the_headers_of_a_batch_travel_with_each_of_its_items(store, blobs, provider):
+    headers = {"anthropic-version": "2023-06-01", "anthropic-beta": "a-beta"}
+    await run(store, blobs, provider, items(3), headers=headers)
+    assert [call["headers"]["anthropic-beta"] for call in provider.calls()] == ["a-beta"] * 3
+
+
+BAD = {
+    "not an object": (3, "", "object"),
+    "without max_tokens": ({"model": "m", "messages": [{"role": "user", "content": "x"}]}, "", "max_tokens"),
+    "a stream": (question(0, stream=True), "", "stream"),
+    "a provider that is not configured": (question(0, "gemini/x"), "", "gemini"),
+    "found wrong at the intake": (question(0), "params.url: not served", "params.url: not served"),
+}
+
+
+async def test_a_bad_item_is_an_errored_result_that_says_why_and_is_not_sent(store, blobs, provider):
+    asked = [item(index, body, problem) for index, (body, problem, _) in enumerate(BAD.values())]
+    _, progress, lines = await run(store, blobs, provider, asked)
+    assert (progress.state, progress.counts.errored) == (BatchState.COMPLETED, len(BAD))
+    for line, (_, _, word) in zip(lines, BAD.values(), strict=True):
+        assert line["result"]["type"] == "errored"
+        body = line["result"]["error"]
+        assert (body["type"], body["error"]["type"]) == ("error", "invalid_request_error")
+        assert body["request_id"].startswith("req_")
+        assert word in body["error"]["message"]
+    assert provider.calls() == []
+
+
+async def test_what_the_provider_rejects_is_an_errored_result_with_its_own_error(store, blobs, provider):
+    _, _, [line] = await run(store, blobs, provider, items(1, "sim-404"))
+    assert line["result"]["error"]["error"]["type"] == "not_found_error"
+    assert len(provider.calls()) == 1
+
+
+async def test_a_passing_failure_is_healed_and_a_lasting_one_fails_its_own_item_only(store, blobs, provider):
+    asked = [item(0, question(0, "sim-500-once")), item(1, question(1, "sim-500")), item(2, question(2))]
+    _, progress, lines = await run(store, blobs, provider, asked)
+    assert progress.counts == Counts(succeeded=2, errored=1)
+    assert [line["custom_id"] for line in lines if line["result"]["type"] == "errored"] == ["item-1"]
+    assert Counter(call["model"] for call in provider.calls()) == {"sim-500-once": 2, "sim-500": 3, "m": 1}
+
+
+async def test_a_defect_in_one_item_fails_that_item_only(store, blobs, provider, monkeypatch):
+    real = Executor.run
+
+    async def broken(executor, asked):
+        if b"question 1" in asked.body:
+            raise KeyError("a defect")
+        return await real(executor, asked)
+
+    monkeypatch.setattr(Executor, "run", broken)
+    _, progress, lines = await run(store, blobs, provider, items(3))
+    assert progress.counts == Counts(succeeded=2, errored=1)
+    assert lines[-1]["result"]["error"]["error"]["type"] == "api_error"
+
+
+async def test_items_of_several_megabytes_are_run(store, blobs, provider):
+    asked = [item(index, question(index, system="x" * (5 << 20))) for index in range(3)]
+    batch, progress, _ = await run(store, blobs, provider, asked)
+    assert (batch.shards, progress.counts) == (3, Counts(succeeded=3))
+
+
+# --- a provider that is busy ------------------------------------------------------------------------------
+
+
+async def test_a_rate_limit_delays_items_and_fails_none(store, blobs, provider):
+    _, progress, lines = await run(store, blobs, provider, items(40, "sim-429-once"), within_s=60)
+    assert (progress.counts, kinds(lines)) == (Counts(succeeded=40), {"succeeded": 40})
+    assert len(provider.calls()) == 80
+
+
+async def test_an_overloaded_model_is_left_alone_while_another_one_s_items_go_on(store, blobs, provider):
+    asked = [item(index, question(index, "sim-529" if index < 30 else "m")) for index in range(60)]
+    created = now_ms() - WINDOW_MS + 4000
+    _, progress, lines = await run(store, blobs, provider, asked, created_ms=created)
+    assert (progress.state, progress.counts) == (BatchState.EXPIRED, Counts(succeeded=30, expired=30))
+    assert kinds(lines) == {"succeeded": 30, "expired": 30}
+    overloaded = sum(call["model"] == "sim-529" for call in provider.calls())
+    assert 30 <= overloaded <= 30 * 4, "in four seconds each item asks at most at 0, 0.5, 1.5 and 3.5"
+
+
+async def test_a_fallback_serves_what_its_first_target_cannot(store, blobs, provider):
+    asked = [item(0, question(0, "sim-529", fallbacks=["openai/gpt"]))]
+    _, progress, _ = await run(store, blobs, provider, asked)
+    assert progress.counts == Counts(succeeded=1)
+    assert [call["model"] for call in provider.calls()] == ["sim-529"] * 3 + ["gpt"]
+
+
+# --- ends before the end ----------------------------------------------------------------------------------
+
+
+async def test_cancelling_lets_running_items_finish_and_begins_no_other(store, blobs, provider):
+    asked = items(100, "sim-latency-1500")
+    slow = msgspec.structs.replace(FAST, batch_concurrency=8)
+    batch = await submit(store, blobs, asked)
+    async with at_work(store, blobs, settings(provider.url, slow)):
+        await until(lambda: len(provider.calls()) == 8)
+        await BatchRecords(store).cancel(batch.id)
+        progress = await until(lambda: ended(store, batch))
+    assert (progress.state, progress.counts) == (BatchState.CANCELLED, Counts(succeeded=8, canceled=92))
+    lines = await results(blobs, batch)
+    assert sorted(names(lines)) == sorted(each.custom_id for each in asked)
+    assert lines[-1]["result"] == {"type": "canceled"}
+    assert len(provider.calls()) == 8
+
+
+async def test_cancelling_is_heard_within_a_second_while_all_items_wait(store, blobs, provider):
+    batch = await submit(store, blobs, items(50, "sim-429"), **OPENAI)
+    async with at_work(store, blobs, settings(provider.url)):
+        await until(provider.calls)
+        await BatchRecords(store).cancel(batch.id)
+        asked = time.monotonic()
+        progress = await until(lambda: ended(store, batch))
+        assert time.monotonic() - asked < 3
+    assert (progress.state, progress.counts, progress.output_file) == (BatchState.CANCELLED, Counts(canceled=50), "")
+    lines = [json.loads(line) for line in (await blobs.get(file_blob(progress.error_file))).splitlines()]
+    assert {(line["response"], line["error"]["code"]) for line in lines} == {(None, "batch_cancelled")}
+
+
+async def test_a_batch_cancelled_before_it_was_started_runs_nothing(store, blobs, provider):
+    batch = await submit(store, blobs, items(150))
+    await BatchRecords(store).cancel(batch.id)
+    async with at_work(store, blobs, settings(provider.url)):
+        progress = await until(lambda: ended(store, batch))
+    assert (progress.state, progress.counts) == (BatchState.CANCELLED, Counts(canceled=150))
+    assert provider.calls() == []
+
+
+async def test_a_batch_that_no_worker_ran_in_its_window_expires_unrun(store, blobs, provider):
+    _, progress, lines = await run(store, blobs, provider, items(150), created_ms=now_ms() - WINDOW_MS - 1)
+    assert (progress.state, progress.counts) == (BatchState.EXPIRED, Counts(expired=150))
+    assert len(set(names(lines))) == 150
+    assert provider.calls() == []
+
+
+async def test_a_batch_is_remembered_for_longer_than_its_window_even_if_no_worker_starts_it(store, blobs):
+    batch = await submit(store, blobs, items(1))
+    assert await store.call("TTL", f"hermod:batch:{batch.id}") > WINDOW_MS / 1000 + 3600
+
+
+# --- workers and stores come and go -----------------------------------------------------------------------
+
+
+async def test_a_shard_whose_lease_runs_out_goes_on_elsewhere_with_what_was_not_finished(store, blobs, provider):
+    asked = [item(index, question(index, "m" if index < 40 else "sim-latency-1500")) for index in range(50)]
+    batch = await submit(store, blobs, asked)
+    shard = named_after(batch.id, "shard 0")
+    async with at_work(store, blobs, settings(provider.url)), at_work(store, blobs, settings(provider.url)):
+        await until(lambda: len(provider.calls()) == 50)
+        await until(lambda: counted(store, batch, 40))
+        fence = await store.call("GET", f"arq:in-progress:{shard}")
+        await store.call("EVAL", RUN_OUT, 2, LATER, WAKE, shard, fence)
+        progress = await until(lambda: ended(store, batch))
+    assert progress.counts == Counts(succeeded=50)
+    assert sorted(names(await results(blobs, batch))) == sorted(each.custom_id for each in asked)
+    assert len(provider.calls()) == 60, "the ten that were running, and no other"
+
+
+async def counted(store, batch, number):
+    return (await BatchRecords(store).look(batch.id)).counts.ended >= number
+
+
+async def test_a_worker_that_is_told_to_stop_begins_no_item_and_hands_the_shard_back(store, blobs, provider):
+    patient = msgspec.structs.replace(FAST, batch_concurrency=4, grace_s=10)
+    batch = await submit(store, blobs, items(12, "sim-latency-300"))
+    async with at_work(store, blobs, settings(provider.url, patient)) as leaving:
+        await until(lambda: len(provider.calls()) >= 4)
+        leaving.stop()
+        await until(lambda: not leaving.tasks)
+    assert not await ended(store, batch)
+    before = len(provider.calls())
+    assert before <= 8
+    assert await counted(store, batch, before)
+    async with at_work(store, blobs, settings(provider.url, patient)):
+        progress = await until(lambda: ended(store, batch))
+    assert progress.counts == Counts(succeeded=12)
+    assert len(provider.calls()) == 12, "none was cut, none repeated"
+
+
+async def run_out(store, job):
+    """The lease of the job is over, as if its worker were gone; whoever looks next has it."""
+    fence = await until(lambda: store.call("GET", f"arq:in-progress:{job}"))
+    await store.call("EVAL", RUN_OUT, 2, LATER, WAKE, job, fence)
+    await until(lambda: other_than(store, f"arq:in-progress:{job}", fence))
+
+
+async def other_than(store, key, value):
+    return await store.call("GET", key) not in {None, value}
+
+
+async def test_a_shard_that_took_down_three_workers_runs_its_items_one_by_one_and_gives_up_the_one_to_blame(
+    store, blobs, provider
+):
+    batch = await submit(store, blobs, items(8, "sim-latency-200"))
+    await store.call("HSET", f"hermod:batch-items:{batch.id}:0", "alone 5", MAX_CRASHES)
+    async with at_work(store, blobs, settings(provider.url)):
+        for _ in range(MAX_CRASHES):
+            await run_out(store, named_after(batch.id, "shard 0"))
+        together = len(provider.calls())
+        progress = await until(lambda: ended(store, batch))
+    assert progress.counts == Counts(succeeded=7, errored=1)
+    [blamed] = [line for line in await results(blobs, batch) if line["result"]["type"] == "errored"]
+    assert blamed["custom_id"] == "item-5"
+    assert "took down 3 workers" in blamed["result"]["error"]["error"]["message"]
+    times = [call["at"] for call in provider.calls()[together:]]
+    assert all(later - earlier > 0.15 for earlier, later in itertools.pairwise(times))
+
+
+async def test_a_worker_that_was_frozen_overwrites_nothing_and_counts_nothing_twice(store, blobs, provider):
+    batch = await submit(store, blobs, items(5, "sim-latency-800"))
+    shard = named_after(batch.id, "shard 0")
+    async with at_work(store, blobs, settings(provider.url)) as frozen:
+        await until(lambda: len(provider.calls()) == 5)
+        lease = frozen._held[shard]
+        async with at_work(store, blobs, settings(provider.url)):
+            await run_out(store, shard)
+            await until(lambda: ended(store, batch))
+        before, lines = await everything_of(store, batch), await results(blobs, batch)
+        records = BatchRecords(store)
+        place = (lease.id, lease.fence, batch.id, 0)
+        assert await records.end_item(*place, index=9, ending=Ending.ERRORED, line=b"late") == "lost"
+        assert await records.begin_alone(*place, 9) == 0
+        assert await records.end_shard(lease.id, lease.fence, batch, 0) == -1
+        with pytest.raises(LeaseLost):
+            await frozen.ctx["batches"].advance(lease)
+    assert (await everything_of(store, batch), await results(blobs, batch)) == (before, lines)
+
+
+async def everything_of(store, batch):
+    keys = sorted(await store.call("KEYS", f"hermod:batch*{batch.id}*"))
+    return [(key, await BatchRecords(store).look(batch.id)) for key in keys]
+
+
+async def test_doing_a_step_again_changes_nothing(store, blobs, provider):
+    batch, progress, lines = await run(store, blobs, provider, items(5), **OPENAI)
+    names_before = blobs.stored()
+    for job in (batch.id, named_after(batch.id, "shard 0"), named_after(batch.id, "finish")):
+        await store.call("DEL", f"hermod:job:{job}")
+    await start(store, batch)
+    async with at_work(store, blobs, settings(provider.url)):
+        await until(lambda: is_over(store, batch.id))
+    assert await BatchRecords(store).look(batch.id) == progress
+    assert (blobs.stored(), await results(blobs, batch)) == (names_before, lines)
+    assert await store.call("TTL", f"hermod:batch:{batch.id}") > 0
+    assert len(provider.calls()) == 5
+
+
+async def is_over(store, job):
+    return (await Queue(store).look(job)).state.final
+
+
+async def test_results_wait_for_an_object_store_that_is_away_and_are_not_asked_for_again(store, blobs, provider):
+    batch = await submit(store, blobs, items(5, "sim-latency-100"))
+    async with at_work(store, blobs, settings(provider.url)):
+        await until(provider.calls)
+        blobs.away = True
+        await until(lambda: counted(store, batch, 5))
+        assert not await ended(store, batch)
+        blobs.away = False
+        progress = await until(lambda: ended(store, batch))
+    assert progress.counts == Counts(succeeded=5)
+    assert len(await results(blobs, batch)) == len(provider.calls()) == 5
+
+
+async def test_a_batch_whose_items_are_lost_ends_with_its_window(store, blobs, provider, caplog):
+    asked = items(20)
+    batch = await submit(store, blobs, asked, shard_items=10, created_ms=now_ms() - WINDOW_MS - 1)
+    await blobs.delete(blob(batch.id, "in", 0))
+    async with at_work(store, blobs, settings(provider.url)):
+        progress = await until(lambda: ended(store, batch))
+    assert progress.counts == Counts(expired=10)
+    assert "items of a batch are lost" in caplog.text
+
+
+async def test_the_jobs_of_a_batch_that_was_forgotten_end(store, blobs, provider):
+    batch = await submit(store, blobs, items(5))
+    await BatchRecords(store).forget(batch)
+    async with at_work(store, blobs, settings(provider.url)):
+        await until(lambda: is_over(store, batch.id))
+    assert await store.call("KEYS", "hermod:batch*") == []
+    with pytest.raises(NotFound):
+        await BatchRecords(store).look(batch.id)
+
+
+# --- beside other requests --------------------------------------------------------------------------------
+
+
+async def test_batches_leave_slots_to_other_requests_however_many_shards_wait(store, blobs, provider):
+    few = msgspec.structs.replace(FAST, slots=4, batch_slots=9)
+    batch = await submit(store, blobs, items(8, "sim-latency-1500"), shard_items=1)
+    async with at_work(store, blobs, settings(provider.url, few)) as worker:
+        await until(lambda: len(provider.calls()) == 3)
+        job = a_job(model="m")
+        await Queue(store).submit(job, json.dumps(question(0)).encode(), waiter="")
+        await until(lambda: is_final(Queue(store), job), within_s=1.0)
+        assert sum(held.job.lane is Lane.BATCH for held in worker._held.values()) == 3
+        await until(lambda: ended(store, batch))
+
+
+async def test_a_worker_without_batch_slots_runs_none(store, blobs, provider):
+    none = msgspec.structs.replace(FAST, batch_slots=0)
+    batch, job = await submit(store, blobs, items(1)), a_job()
+    async with at_work(store, blobs, settings(provider.url, none)):
+        await Queue(store).submit(job, json.dumps(question(0)).encode(), waiter="")
+        await until(lambda: is_final(Queue(store), job))
+    assert (await Queue(store).look(batch.id)).state is State.QUEUED
+
+
+async def test_the_slot_of_a_shard_that_ended_is_taken_at_once(store, blobs, provider):
+    one = msgspec.structs.replace(FAST, batch_slots=1, lease_s=10, renew_s=3)
+    batch = await submit(store, blobs, items(20), shard_items=1)
+    async with at_work(store, blobs, settings(provider.url, one)):
+        progress = await until(lambda: ended(store, batch))
+    assert progress.ended_ms - progress.started_ms < 20 * IDLE_S * 1000 / 4
+
+
+async def test_shards_share_the_slots_of_all_workers_at_once(store, blobs, provider):
+    one = msgspec.structs.replace(FAST, batch_slots=1, lease_s=10, renew_s=3)
+    known = settings(provider.url, one)
+    async with at_work(store, blobs, known), at_work(store, blobs, known), at_work(store, blobs, known):
+        batch = await submit(store, blobs, items(3, "sim-latency-3000"), shard_items=1)
+        await until(lambda: len(provider.calls()) == 3, within_s=2 * IDLE_S)
+        await until(lambda: ended(store, batch))
+
+
+async def test_an_unreadable_record_is_refused_and_harms_no_job_claimed_with_it(store, blobs, provider):
+    batch, broken, job = await submit(store, blobs, items(1)), a_job(), a_job()
+    for each in (broken, job):
+        await Queue(store).submit(each, json.dumps(question(0)).encode(), waiter="")
+    await store.call("SET", f"arq:job:{broken.id}", b"\x81\xa1f\xa2\xff\xfe")
+    async with at_work(store, blobs, settings(provider.url, msgspec.structs.replace(FAST, lease_s=30, renew_s=10))):
+        await until(lambda: is_final(Queue(store), job))
+        await until(lambda: is_final(Queue(store), broken))
+        await until(lambda: ended(store, batch))
+    assert (await Queue(store).look(broken.id)).outcome.status == 500
+
+
+async def test_a_callers_cap_holds_for_the_items_of_its_batch_and_its_limit_of_jobs_is_untouched(
+    store, blobs, provider
+):
+    share = Share(max_running=2, max_unfinished=1)
+    batch = await submit(store, blobs, items(12, "sim-latency-200"), shard_items=3, owner="me", share=share)
+    async with at_work(store, blobs, settings(provider.url)):
+        await until(lambda: len(provider.calls()) >= 4)
+        job = a_job(owner="me", model="m")
+        await Queue(store).submit(job, json.dumps(question(0)).encode(), waiter="", share=share)
+        progress = await until(lambda: ended(store, batch))
+    assert progress.counts == Counts(succeeded=12)
+    times = [call["at"] for call in provider.calls() if call["model"] != "m"]
+    assert all(third - first > 0.15 for first, third in zip(times, times[2:], strict=False))
+    assert await store.call("ZRANGE", "hermod:owned:me", 0, -1) == []
+
+
+# --- what is left behind ----------------------------------------------------------------------------------
+
+
+class Aged(MemoryBlobs):
+    """All was written long ago, but what is young."""
+
+    young = ""
+
+    async def list(self, prefix):
+        async for info in super().list(prefix):
+            age_s = BATCH_AGE_S + (-60 if self.young and self.young in info.key else 60)
+            yield msgspec.structs.replace(info, modified_s=time.time() - age_s)
+
+
+async def test_the_sweep_deletes_the_blobs_of_batches_that_are_gone_and_no_others(store):
+    blobs = Aged()
+    batch = await submit(store, blobs, items(20), shard_items=10)
+    blobs.young, gone = job_id(), job_id()
+    for kind in ("in", "out", "err"):
+        await blobs.put(blob(gone, kind, 0), b"x")
+    await blobs.put(blob(blobs.young, "in", 0), b"just arriving")
+    await sweep_blobs({"store": store, "bodies": Bodies(blobs, 0)})
+    left = [blob(batch.id, "in", 0), blob(batch.id, "in", 1), blob(blobs.young, "in", 0)]
+    assert sorted(blobs._blobs) == sorted(left)

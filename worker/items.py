@@ -1,0 +1,274 @@
+"""The items of one shard on their way: each through the executor, with patience for a provider that is busy."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Container, Iterator
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+
+from shared.batch_records import BatchRecords, named_after
+from shared.batches import Batch, BatchState, Ending, Item
+from shared.dialects import DIALECTS
+from shared.dialects.base import Head
+from shared.errors import GatewayError, InvalidRequest, Overloaded, RateLimited, StoreError
+from shared.ids import now_ms
+from shared.jobs import Attempt, Job, Outcome
+from shared.lanes import Lane
+from shared.logs import where
+from shared.models import split_model
+from worker import results
+from worker.executor import Executor, TryLater
+from worker.failpoints import reach
+from worker.lease import AGAIN_S, PERSIST_S, Lease, LeaseLost
+from worker.leases import MAX_CRASHES
+from worker.pauses import Pauses
+from worker.retry import Next
+from worker.routing import place
+
+log = logging.getLogger("hermod.worker")
+
+LOOK_S = 1.0
+"""How often a shard that waits looks whether its batch was cancelled; one that ends items hears it from each."""
+LIMITED = frozenset({RateLimited.__name__, Overloaded.__name__})
+"""Failures that say "later" and nothing about the request."""
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """The shard begins nothing more, and the item is at no provider."""
+
+
+class Begun(msgspec.Struct):
+    """An item on its way, in the shape in which the executor takes it."""
+
+    job: Job
+    body: bytes
+    attempts: tuple[Attempt, ...] = ()
+
+
+class Means(msgspec.Struct, frozen=True):
+    """What items are run with; a worker has one.
+
+    Attributes:
+        providers: the configured ones.
+        leaving: set when the worker is told to stop.
+    """
+
+    executor: Executor
+    records: BatchRecords
+    providers: Container[str]
+    pauses: Pauses
+    leaving: asyncio.Event
+
+
+class ShardRun:
+    """One lease's work on a shard: up to `at_once` items at a time, each result kept as it comes.
+
+    A shard that took down MAX_CRASHES workers runs its items one by one, so that the one to blame can be told from
+    the others: it is given up when it has been begun that often again.
+    """
+
+    def __init__(self, means: Means, lease: Lease, batch: Batch, number: int) -> None:
+        self._means = means
+        self._lease = lease
+        self._batch = batch
+        self._claim = (lease.id, lease.fence, batch.id, number)
+        self._dialect = DIALECTS[batch.dialect]
+        self._alone = lease.crashes >= MAX_CRASHES
+        self._stopped = asyncio.Event()
+        self._unrun: Ending | None = None
+        self._todo: Iterator[Item] = iter(())
+
+    async def run(self, items: list[Item], at_once: int) -> None:
+        """Bring every item to an end, but those not begun when the worker is told to stop.
+
+        Raises:
+            LeaseLost: the shard is someone else's by now.
+            StoreError: Redis was away for longer than could be waited for.
+            NotFound: there is no such batch any more.
+        """
+        await self._look()
+        self._todo = iter(items)
+        try:
+            async with asyncio.TaskGroup() as group:
+                watch = group.create_task(self._watch())
+                at_once = 1 if self._alone else min(at_once, len(items))
+                await asyncio.wait([group.create_task(self._work(group)) for _ in range(at_once)])
+                watch.cancel()
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _work(self, group: asyncio.TaskGroup) -> None:
+        """One item after the other; while a result is on its way to Redis, the next item is at its provider."""
+        keeping: asyncio.Task[None] | None = None
+        for item in self._todo:
+            uuid = named_after(self._batch.id, f"item {item.index}")
+            try:
+                ending, line = await self._result(item, uuid)
+            except Stopped:
+                if self._unrun is None:
+                    return
+                ending, line = self._unrun, results.unrun(self._batch, item, uuid, self._unrun)
+            if keeping:
+                await keeping
+            keeping = group.create_task(self._keep(item, ending, line))
+
+    async def _result(self, item: Item, uuid: str) -> tuple[Ending, bytes]:
+        if self._means.leaving.is_set():
+            self._stop(None)
+        if self._stopped.is_set():
+            raise Stopped
+        request_id = f"req_{uuid.replace('-', '')[:24]}"
+        refusal = await self._refusal(item)
+        try:
+            if refusal:
+                raise refusal
+            outcome = await self._outcome(self._begin(item, uuid, request_id))
+        except Stopped:
+            raise
+        except GatewayError as error:
+            outcome = self._failed(error, request_id)
+        except Exception as error:  # noqa: BLE001 - one item must not keep its shard from ending
+            log.error("an item failed: %s", where(error), extra={"job_id": self._lease.id})  # noqa: TRY400 - see leases
+            outcome = self._failed(GatewayError("The gateway failed on this request.", code="internal"), request_id)
+        reach("answered")
+        return results.answered(self._batch, item, uuid, request_id, outcome)
+
+    async def _keep(self, item: Item, ending: Ending, line: bytes) -> None:
+        end = partial(self._means.records.end_item, *self._claim, index=item.index, ending=ending, line=line)
+        state = await outlast(end)
+        if state == "lost":
+            raise LeaseLost(self._lease.id)
+        if state == BatchState.CANCELLING:
+            self._stop(Ending.CANCELED)
+
+    # --- one item -------------------------------------------------------------------------------------
+
+    async def _refusal(self, item: Item) -> GatewayError | None:
+        """Why an item is not run: it is known to be wrong, or it takes down workers. Raises LeaseLost."""
+        if item.problem:
+            return InvalidRequest(item.problem)
+        if not self._alone:
+            return None
+        begun = await outlast(partial(self._means.records.begin_alone, *self._claim, item.index))
+        if not begun:
+            raise LeaseLost(self._lease.id)
+        if begun <= MAX_CRASHES:
+            return None
+        message = f"The request took down {MAX_CRASHES} workers and is not tried again."
+        return GatewayError(message, code="poison", should_retry=False)
+
+    def _begin(self, item: Item, uuid: str, request_id: str) -> Begun:
+        """The item as a job of its own. Raises InvalidRequest."""
+        batch, body = self._batch, bytes(item.body)
+        head = self._dialect.read_head(body, batch.operation, batch.headers)
+        _check_fits(head)
+        names = (split_model(name, self._means.providers, batch.provider) for name in (head.model, *head.fallbacks))
+        model, *fallbacks = map("/".join, names)
+        job = Job(
+            id=uuid,
+            owner=batch.owner,
+            dialect=batch.dialect,
+            operation=batch.operation,
+            model=model,
+            fallbacks=tuple(fallbacks),
+            headers=batch.headers,
+            request_id=request_id,
+            created_ms=batch.created_ms,
+            ttl_s=0,
+            deadline_ms=batch.expires_ms,
+            lane=Lane.BATCH,
+        )
+        return Begun(job, body)
+
+    async def _outcome(self, begun: Begun) -> Outcome:
+        """The answer, after as many attempts as it takes. Raises Stopped, GatewayError."""
+        pauses, targets = self._means.pauses, (begun.job.model, *begun.job.fallbacks)
+        while True:
+            while (left_s := pauses.left_s(targets[place(begun.attempts)[0]])) > 0:
+                await self._wait(left_s * random.uniform(1.0, 1.5))
+            try:
+                outcome = await self._means.executor.run(begun)
+            except TryLater as later:
+                if not self._paused(begun.attempts[-1]):
+                    await self._wait(later.delay_s)
+            except (RateLimited, Overloaded) as error:
+                if error.should_retry is False:  # there is no credit left, and waiting brings none
+                    raise
+                self._paused(begun.attempts[-1])
+                begun.attempts = ()
+            else:
+                pauses.forget(begun.attempts[-1].target)
+                return outcome
+
+    def _paused(self, failed: Attempt) -> bool:
+        """Whether the attempt failed because its target is busy, which is then left alone for a while."""
+        if failed.failure is None or failed.failure.kind not in LIMITED:
+            return False
+        self._means.pauses.begin(failed.target, failed.failure.retry_after_s)
+        return failed.then != Next.FALLBACK
+
+    def _failed(self, error: GatewayError, request_id: str) -> Outcome:
+        return Outcome(status=self._dialect.error_status(error), body=self._dialect.render_error(error, request_id))
+
+    # --- stopping -------------------------------------------------------------------------------------
+
+    async def _wait(self, delay_s: float) -> None:
+        """Let time pass. Raises Stopped as soon as the shard stops."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._stopped.wait()
+        if self._stopped.is_set():
+            raise Stopped
+
+    async def _watch(self) -> None:
+        while not self._stopped.is_set():
+            left_s = (self._batch.expires_ms - now_ms()) / 1000
+            await asyncio.sleep(max(0.0, min(LOOK_S, left_s)))
+            with contextlib.suppress(StoreError):
+                await self._look()
+
+    async def _look(self) -> None:
+        if await self._means.records.state(self._batch.id) is BatchState.CANCELLING:
+            self._stop(Ending.CANCELED)
+        elif now_ms() >= self._batch.expires_ms:
+            self._stop(Ending.EXPIRED)
+        elif self._means.leaving.is_set():
+            self._stop(None)
+
+    def _stop(self, unrun: Ending | None) -> None:
+        """Begin nothing more: what is not begun has come to `unrun`, or with None is left to another worker."""
+        if not self._stopped.is_set():
+            self._unrun = unrun
+            self._stopped.set()
+
+
+async def outlast(call: Callable[[], Awaitable[T]]) -> T:
+    """What `call` returns, tried again while Redis is away: what a provider answered is paid for. Raises StoreError."""
+    deadline = time.monotonic() + PERSIST_S
+    while True:
+        try:
+            return await call()
+        except StoreError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(AGAIN_S)
+
+
+def _check_fits(head: Head) -> None:
+    """Raises InvalidRequest for what has no meaning where nobody waits and nothing but the answer is kept."""
+    for field, asked in (
+        ("stream", head.stream),
+        ("background", head.background),
+        ("previous_response_id", head.previous),
+    ):
+        if asked:
+            raise InvalidRequest(f"{field}: not possible in a batch; leave it out.", param=field)
