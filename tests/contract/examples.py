@@ -1,5 +1,6 @@
-"""The documentation's own examples: every fenced block of a language that we can run."""
+"""The documentation's own examples: every block of a language that we can run, fenced or, in Python, plain."""
 
+import ast
 import re
 import textwrap
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ DOCUMENTED_HOST = "http://localhost:8080"
 _FENCED = re.compile(
     r"^(?P<indent> *)```(?P<language>python|javascript)\b[^\n]*\n(?P<code>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL
 )
+_IMPORTS = re.compile(r"^(?:import time\n)?import anthropic$", re.MULTILINE)
 _HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 
 
@@ -41,6 +43,35 @@ def read(document: Path) -> list[Example]:
         )
         for number, block in enumerate(_FENCED.finditer(text), 1)
     ]
+
+
+def read_plain(document: Path) -> list[Example]:
+    """The examples of a document without fences: Python from its first import to the last line that belongs to it."""
+    text = document.read_text()
+    starts = [found.start() for found in _IMPORTS.finditer(text)]
+    return [
+        Example(f"{document.name[:3]}-{number}-{_line_before(text[:start])}", "python", _code(text[start:end]))
+        for number, (start, end) in enumerate(zip(starts, [*starts[1:], len(text)], strict=True), 1)
+    ]
+
+
+def _code(text: str) -> str:
+    """The longest beginning that is Python; what follows is prose."""
+    lines = text.splitlines()
+    while lines:
+        code = "\n".join(lines)
+        try:
+            ast.parse(code)
+        except SyntaxError:
+            lines.pop()
+        else:
+            return code
+    raise AssertionError(f"no Python here: {text[:80]!r}")
+
+
+def _line_before(text: str) -> str:
+    last = next(line for line in reversed(text.splitlines()) if line.strip())
+    return re.sub(r"\W+", "-", last).strip("-").lower()[:40]
 
 
 def count_fences(document: Path) -> int:
