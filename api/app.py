@@ -38,7 +38,7 @@ def build_app(settings: Settings) -> Litestar:
     queue = Queue(store)
     hub = Hub(queue, settings.redis.url)
     bodies = Bodies(open_blobs(settings.object_store), settings.object_store.inline_bytes)
-    gateway, stored_files = Gateway(settings, queue, hub, bodies), Files(store)
+    gateway, stored_files, batch_records = Gateway(settings, queue, hub, bodies), Files(store), BatchRecords(store)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -59,9 +59,9 @@ def build_app(settings: Settings) -> Litestar:
                 for handler in surface.routes(gateway)
             ),
             *jobs.routes(gateway, JobIndex(store)),
-            *files.routes(gateway, stored_files),
+            *files.routes(gateway, stored_files, batch_records),
             *uploads.routes(gateway, stored_files, Uploads(store)),
-            *batches.routes(gateway, BatchRecords(store), stored_files),
+            *batches.routes(gateway, batch_records, stored_files),
         ],
         cors_config=_cors(settings.client),
         exception_handlers={

@@ -113,6 +113,7 @@ class Intake:
             endpoint=fields.endpoint,
             input_file=input_file,
             metadata=fields.metadata or {},
+            output_expires_s=fields.output_expires_after.seconds if fields.output_expires_after else 0,
         )
         return await self._accept(asker, batch, shards, body)
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from api.times import rfc3339
+from shared.batch_records import named_after
 from shared.batches import BatchState, Progress
 from shared.errors import InvalidRequest
 from shared.ids import named
@@ -144,7 +145,7 @@ def openai_batch(progress: Progress) -> dict[str, Any]:
         "input_file_id": _file(batch.input_file) or "",
         "completion_window": "24h",
         "status": state,
-        "output_file_id": _file(progress.output_file),
+        "output_file_id": _file(progress.output_file) or _partial(progress),
         "error_file_id": _file(progress.error_file),
         "created_at": _seconds(batch.created_ms),
         "in_progress_at": _seconds(progress.started_ms),
@@ -170,6 +171,12 @@ def openai_list(rows: list[Progress], page: Page) -> bytes:
     """One page of `{object: list, data, first_id, last_id, has_more}`."""
     data = [openai_batch(row) for row in _shown(rows, page)]
     return _list(data, len(rows) > page.limit, object="list")
+
+
+def _partial(progress: Progress) -> str | None:
+    """The file of the results while they are still coming: what has ended can be read from it."""
+    running = not progress.state.final and progress.counts.succeeded
+    return _file(named_after(progress.batch.id, "output")) if running else None
 
 
 def _file(file_id: str) -> str | None:

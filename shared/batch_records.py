@@ -6,6 +6,7 @@ hermod:batch-done:<id>     set: numbers of the shards whose results are in the o
 hermod:batch-items:<id>:<n>  hash of a shard that is running: item index → result, what a killed worker had done;
                            `alone` and an index → how often that item was begun with no other at its side
 hermod:batches:<owner>:<surface>  sorted set of the owner's batches; score = Unix ms of creation
+hermod:batch-output:<id>   which running batch the file of that id will hold the results of
 hermod:batch-same:<d>, hermod:batch-idem:<d>  which batch an identical or same-keyed request became
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -25,15 +27,19 @@ from shared.queue import IDEMPOTENCY_S, SAME_REQUEST_S
 from shared.stores.redis import RedisStore, Script
 
 RECORD = "hermod:batch:"
+OUTPUT = "hermod:batch-output:"
 
 KEPT_S = 29 * 86_400
 """How long an ended batch and its results are kept: as long as Anthropic keeps its own."""
 UNSTARTED_S = 2 * 86_400
 """How long the record of a batch is kept that nobody has started: twice its window, for of a batch that was promised
 and came to nothing because no worker ran the client must still hear. (One that was never promised is kept as long.)"""
+ANNOUNCED_S = 2 * 86_400
+"""How long the file of a running batch's results is found: beyond every window."""
 LISTED = 10_000
 """Newest batches of an owner that its listing reaches."""
 
+_uuid = lru_cache(maxsize=256)(uuid.UUID)
 _packer = msgspec.msgpack.Encoder()
 _unpack_result = msgspec.msgpack.Decoder(tuple[Ending, bytes]).decode
 _unpack_batch = msgspec.msgpack.Decoder(Batch).decode
@@ -191,7 +197,7 @@ end
 
 def named_after(batch_id: str, what: str) -> str:
     """The UUID of something that a batch has one of, the same whenever it is made again: `output`, `shard 3`."""
-    return str(uuid.uuid5(uuid.UUID(batch_id), what))
+    return str(uuid.uuid5(_uuid(batch_id), what))
 
 
 def no_such_batch() -> NotFound:
@@ -239,6 +245,17 @@ class BatchRecords:
     async def start(self, batch_id: str) -> bool:
         """From `validating` to `in_progress`; False when there is no such batch (any more)."""
         return bool(await self._store.run(_START, batch_id))
+
+    async def announce(self, batch: Batch) -> None:
+        """Let the file of its results be found, by the id it will have, while the batch still runs."""
+        await self._store.call("SET", OUTPUT + named_after(batch.id, "output"), batch.id, "EX", ANNOUNCED_S)
+
+    async def of_output(self, file_id: str) -> Progress:
+        """The batch whose results will be in the file. Raises NotFound."""
+        batch_id = await self._store.call("GET", OUTPUT + file_id)
+        if batch_id is None:
+            raise no_such_batch()
+        return await self.look(batch_id.decode())
 
     async def look(self, batch_id: str) -> Progress:
         """The batch as it stands. Raises NotFound."""

@@ -72,6 +72,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         endpoint: OpenAI's `endpoint`, e.g. `/v1/chat/completions`; empty on the Anthropic surface.
         input_file: UUID of the file the items came from; empty when they came with the request.
         metadata: OpenAI's, echoed.
+        output_expires_s: seconds the files of the results are kept: OpenAI's `output_expires_after`; 0 for the usual.
         created_ms: Unix milliseconds; the window ends WINDOW_MS later.
         mode: `direct`, `native` or `auto`: `x-bf-batch-mode`.
         retry_of: id of the batch whose failed items these are; empty for none.
@@ -90,6 +91,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str = ""
     input_file: str = ""
     metadata: dict[str, str] = {}
+    output_expires_s: int = 0
     mode: str = "auto"
     retry_of: str = ""
 

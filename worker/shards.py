@@ -114,6 +114,8 @@ class Batches:
         if progress.state.final:
             return
         batch = progress.batch
+        if batch.surface == "openai":
+            await self._records.announce(batch)
         weight, cap = await self._store.call("HMGET", JOB + lease.id, "weight", "cap")
         share = Share(weight=float(weight or 1), max_running=min(1, int(cap or 0)), max_unfinished=NO_LIMIT)
         numbers = range(batch.shards)
@@ -194,7 +196,7 @@ class Batches:
                 size=size,
                 purpose="batch_output",
                 created_ms=now,
-                expires_ms=now + OUTPUT_KEPT_MS,
+                expires_ms=now + (batch.output_expires_s * 1000 or OUTPUT_KEPT_MS),
             )
         )
         return file_id

@@ -7,15 +7,17 @@ from litestar import delete, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
-from api import file_terms, file_views
+from api import file_terms, file_views, partial_output
 from api.answers import read
 from api.file_store import FileStore
 from api.headers import refuse_async
 from api.routes.openai import paths
 from api.submit import AnyRequest, Gateway
+from shared.batch_records import BatchRecords
 from shared.dialects.anthropic import ANTHROPIC
 from shared.dialects.base import Dialect
 from shared.dialects.openai_chat import OPENAI_CHAT
+from shared.errors import NotFound
 from shared.files import Files
 from shared.ids import request_id
 
@@ -23,10 +25,10 @@ _ANTHROPIC = "/anthropic/v1/files"
 _json = msgspec.json.Encoder().encode
 
 
-def routes(gateway: Gateway, records: Files) -> list[HTTPRouteHandler]:
+def routes(gateway: Gateway, records: Files, batches: BatchRecords) -> list[HTTPRouteHandler]:
     """The handlers of both surfaces."""
     store = FileStore(records, gateway.bodies.blobs)
-    return [*_anthropic(gateway, store), *_openai(gateway, store), *_content(gateway, store)]
+    return [*_anthropic(gateway, store), *_openai(gateway, store), *_content(gateway, store, batches)]
 
 
 def _anthropic(gateway: Gateway, store: FileStore) -> list[HTTPRouteHandler]:
@@ -91,10 +93,14 @@ def _openai(gateway: Gateway, store: FileStore) -> list[HTTPRouteHandler]:
     return [upload, list_files, retrieve, remove]
 
 
-def _content(gateway: Gateway, store: FileStore) -> list[HTTPRouteHandler]:
+def _content(gateway: Gateway, store: FileStore, batches: BatchRecords) -> list[HTTPRouteHandler]:
     async def sent(request: AnyRequest, name: str, dialect: Dialect) -> ASGIApp:
-        file = await store.find(name, owner_of(gateway, request))
-        return await store.send(request, file, name, {dialect.request_id_header: request_id()})
+        owner, headers = owner_of(gateway, request), {dialect.request_id_header: request_id()}
+        try:
+            file = await store.find(name, owner)
+        except NotFound:
+            return await partial_output.content(batches, store.blobs, name, owner, headers)
+        return await store.send(request, file, name, headers)
 
     @get(_ANTHROPIC + "/{name:str}/content")
     async def download(request: AnyRequest, name: str) -> ASGIApp:
