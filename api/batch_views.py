@@ -16,6 +16,7 @@ from shared.batch_records import named_after
 from shared.batches import BatchState, Progress
 from shared.errors import InvalidRequest
 from shared.ids import named
+from shared.paging import page_size
 
 DEFAULT_PAGE = 20
 ANTHROPIC_PAGE, OPENAI_PAGE = 1000, 100
@@ -43,21 +44,13 @@ def read_page(query: Mapping[str, str], *, most: int, after: str, before: str = 
     Raises:
         InvalidRequest: naming the parameter.
     """
-    limit = _limit(query.get("limit"), most)
+    limit = page_size(query.get("limit"), usual=DEFAULT_PAGE, most=most)
     given = [name for name in (after, before) if query.get(name)]
     if len(given) > 1:
         raise InvalidRequest(f"{before}: not possible together with {after}; leave one out.", param=before)
     for name in given:
         return Page(limit, query[name], name, newer=name == before)
     return Page(limit)
-
-
-def _limit(text: str | None, most: int) -> int:
-    if text is None:
-        return DEFAULT_PAGE
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
-        raise InvalidRequest(f"limit: expected a whole number from 1 to {most}, got {text[:40]!r}.", param="limit")
-    return int(text)
 
 
 def _shown(rows: list[Progress], page: Page) -> list[Progress]:

@@ -13,6 +13,7 @@ from api.times import rfc3339
 from shared.errors import InvalidRequest, Unsatisfiable
 from shared.files import File
 from shared.ids import named, uuid_of
+from shared.paging import page_size
 
 ANTHROPIC_DEFAULT, ANTHROPIC_MOST = 20, 1000
 OPENAI_DEFAULT = OPENAI_MOST = 10_000
@@ -76,7 +77,7 @@ def anthropic_query(query: Mapping[str, str]) -> Page:
     """`limit` and at most one of `page` (newest SDKs), `after_id`, `before_id` (older ones). Raises InvalidRequest."""
     if "scope_id" in query:
         raise InvalidRequest("scope_id: no file of this gateway has a scope; leave it out.", param="scope_id")
-    limit = _limit(query.get("limit"), ANTHROPIC_DEFAULT, ANTHROPIC_MOST)
+    limit = page_size(query.get("limit"), usual=ANTHROPIC_DEFAULT, most=ANTHROPIC_MOST)
     given = [name for name in ("page", "after_id", "before_id") if query.get(name)]
     if not given:
         return Page(limit)
@@ -124,7 +125,7 @@ def openai_query(query: Mapping[str, str]) -> Page:
     if order not in {"asc", "desc"}:
         raise InvalidRequest(f"order: expected `asc` or `desc`, got {order[:40]!r}.", param="order")
     return Page(
-        _limit(query.get("limit"), OPENAI_DEFAULT, OPENAI_MOST),
+        page_size(query.get("limit"), usual=OPENAI_DEFAULT, most=OPENAI_MOST),
         uuid_of(after) if after else "",
         newest_first=order == "desc",
         named_by="after",
@@ -172,11 +173,3 @@ def attachment(filename: str) -> str:
 def _ends(data: list[dict[str, Any]], more: bool) -> dict[str, Any]:
     first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return {"data": data, "has_more": more, "first_id": first, "last_id": last}
-
-
-def _limit(text: str | None, usual: int, most: int) -> int:
-    if text is None:
-        return usual
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
-        raise InvalidRequest(f"limit: expected a whole number from 1 to {most}, got {text[:40]!r}.", param="limit")
-    return int(text)

@@ -12,6 +12,7 @@ from api.times import rfc3339
 from shared.errors import InvalidRequest
 from shared.job_index import Cursor, Standing, Waiting
 from shared.jobs import Attempt, Outcome, State
+from shared.paging import page_size
 
 DEFAULT_PAGE = 20
 MAX_PAGE = 100
@@ -38,7 +39,11 @@ _read_error = msgspec.json.Decoder(_ErrorBody).decode
 
 def read_page(query: Mapping[str, str]) -> Page:
     """The query of a listing: `limit`, `after` (`next` of the page before), `status`. Raises InvalidRequest."""
-    return Page(_limit(query.get("limit")), _cursor(query.get("after")), _state(query.get("status")))
+    return Page(
+        page_size(query.get("limit"), usual=DEFAULT_PAGE, most=MAX_PAGE),
+        _cursor(query.get("after")),
+        _state(query.get("status")),
+    )
 
 
 def listing(standings: list[Standing], limit: int) -> bytes:
@@ -109,14 +114,6 @@ def _error(outcome: Outcome) -> msgspec.Raw | None:
 
 def _time(unix_ms: int | None) -> str | None:
     return None if unix_ms is None else rfc3339(unix_ms)
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_PAGE
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PAGE)) and 1 <= int(text) <= MAX_PAGE):
-        raise InvalidRequest(f"limit: expected a whole number from 1 to {MAX_PAGE}, got {text[:40]!r}.", param="limit")
-    return int(text)
 
 
 def _cursor(text: str | None) -> Cursor | None:

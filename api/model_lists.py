@@ -10,6 +10,7 @@ import msgspec
 
 from shared.errors import InvalidRequest, NotFound
 from shared.models import ListedModel
+from shared.paging import page_size
 
 MAX_PAGE = 1000
 DEFAULT_PAGE = 20
@@ -24,7 +25,7 @@ Render = Callable[[ListedModel, str], dict[str, Any]]
 def anthropic_page(outcome: bytes, query: Mapping[str, str]) -> bytes:
     """One page of `{data, has_more, first_id, last_id}`; raises InvalidRequest for a bad `limit` or cursor."""
     entries = _named(outcome, "anthropic", _anthropic_entry)
-    limit = _limit(query.get("limit"))
+    limit = page_size(query.get("limit"), usual=DEFAULT_PAGE, most=MAX_PAGE)
     ids = [entry["id"] for entry in entries]
     if before := query.get("before_id"):
         end = _position(ids, before, "before_id")
@@ -83,14 +84,6 @@ def _openai_entry(model: ListedModel, name: str) -> dict[str, Any]:
         return {**_fields(model.raw), "id": name}
     owner = model.owned_by or model.provider
     return {"id": name, "object": "model", "created": model.created_s or 0, "owned_by": owner}
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_PAGE
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PAGE)) and 1 <= int(text) <= MAX_PAGE):
-        raise InvalidRequest(f"limit: expected a whole number from 1 to {MAX_PAGE}, got {text[:40]!r}.", param="limit")
-    return int(text)
 
 
 def _position(ids: list[str], cursor: str, name: str) -> int:

@@ -10,6 +10,7 @@ from msgspec import Raw
 from shared.dialects.openai_errors import decode
 from shared.dialects.openai_responses.history import read_input
 from shared.errors import InvalidRequest
+from shared.paging import page_size
 from shared.wire import openai_responses as wire
 
 _ENCODER = msgspec.json.Encoder()
@@ -40,7 +41,10 @@ def input_items(body: bytes, query: Mapping[str, str]) -> bytes:
     Raises:
         InvalidRequest: a bad value in the query, by its name.
     """
-    limit, backwards = _limit(query.get("limit")), _backwards(query.get("order"))
+    limit, backwards = (
+        page_size(query.get("limit"), usual=_DEFAULT_LIMIT, most=_MAX_LIMIT),
+        _backwards(query.get("order")),
+    )
     items = [_named(raw, index) for index, raw in enumerate(read_input(body))]
     if backwards:
         items.reverse()
@@ -85,14 +89,6 @@ def _start(items: list[tuple[wire.Item, Raw]], after: str | None) -> int:
     if after not in names:
         raise InvalidRequest("after: expected the id of one of the input items.", param="after")
     return names.index(after) + 1
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return _DEFAULT_LIMIT
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MAX_LIMIT):
-        raise InvalidRequest(f"limit: expected a whole number from 1 to {_MAX_LIMIT}.", param="limit")
-    return int(text)
 
 
 def _backwards(order: str | None) -> bool:
