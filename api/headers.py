@@ -72,7 +72,7 @@ def wishes(headers: Mapping[str, str], client: ClientSettings) -> Wishes:
         ttl_s=_ttl(headers.get("x-bf-async-job-result-ttl"), client),
         wait_s=_wait(headers),
         idempotency_key=headers.get("idempotency-key", ""),
-        retried=retry_count.isdigit() and int(retry_count) > 0,
+        retried=retry_count.isascii() and retry_count.isdigit() and retry_count.strip("0") != "",
         patience_s=_patience(headers.get("x-stainless-timeout", "")),
     )
 
@@ -101,7 +101,8 @@ def forwarded(headers: Mapping[str, str], client: ClientSettings) -> dict[str, s
     for name, value in headers.items():
         target = name.removeprefix("x-bf-eh-")
         wanted = target != name or name in ALWAYS_FORWARDED or _matches(name, allow)
-        if wanted and target not in NEVER_FORWARDED and not target.startswith("x-bf-") and not _matches(target, deny):
+        refused = not target or target in NEVER_FORWARDED or target.startswith("x-bf-") or _matches(target, deny)
+        if wanted and not refused:
             chosen[target] = value
     return chosen
 
@@ -116,7 +117,7 @@ def _flag(name: str, value: str | None) -> bool:
             return False
         case "true" | "1":
             return True
-    raise InvalidRequest(f"{name}: expected `true` or `false`, got {value!r}.", param=name)
+    raise InvalidRequest(f"{name}: expected `true` or `false`, got {str(value)[:40]!r}.", param=name)
 
 
 def _ttl(value: str | None, client: ClientSettings) -> int:

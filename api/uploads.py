@@ -178,7 +178,7 @@ def clean_name(given: str) -> str:
 
 def mime_type(declared: str, filename: str) -> str:
     """The declared type if it is one, else what the name suggests."""
-    if _MIME_TYPE.fullmatch(declared):
+    if _MIME_TYPE.fullmatch(declared) and declared != BINARY:  # which says that nothing is known
         return declared
     return mimetypes.guess_type(filename)[0] or BINARY
 

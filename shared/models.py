@@ -9,12 +9,18 @@ import msgspec
 from shared.errors import InvalidRequest
 from shared.settings import PROVIDER_NAMES
 
+LONGEST_NAME = 512
+"""Characters; names of cloud providers' models and deployments have up to 300."""
+
 
 def split_model(name: str, configured: Container[str], default_provider: str) -> tuple[str, str]:
     """Split at the first `/` when the prefix is a provider; else the default provider serves the whole string.
 
-    `meta-llama/Llama-3` stays whole. Raises InvalidRequest when the provider is known but not configured.
+    `meta-llama/Llama-3` stays whole. Raises InvalidRequest when the provider is known but not configured, and for what
+    is no name at all.
     """
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        raise InvalidRequest(f"model: expected up to {LONGEST_NAME} printable characters.", param="model")
     prefix, slash, rest = name.partition("/")
     if slash and prefix in configured:
         provider, model = prefix, rest

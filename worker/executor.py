@@ -7,18 +7,21 @@ the attempts where the job stands.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
+from urllib.parse import quote
 
 import msgspec
 
 from shared.dialects import DIALECTS
 from shared.dialects.base import Dialect
-from shared.errors import Failure, Garbled, GatewayError, ProviderError, Unsupported
+from shared.errors import Failure, Garbled, GatewayError, ProviderError, StoreError, Unsupported
 from shared.ids import now_ms
 from shared.jobs import Attempt, Job, Outcome
 from shared.models import ListedModel
 from shared.sse import FrameReader
+from worker.attachments import Attachments
 from worker.lease import Lease
 from worker.providers.base import PassThrough
 from worker.relay import Pieces, Relay, SameWire, Translated
@@ -27,6 +30,12 @@ from worker.routing import Router, Target, place
 from worker.transport import Call, Transport
 
 MODELS_TIMEOUT_S = 10.0
+FILES_AWAY_S = 2.0
+"""When a request is due again whose files could not be fetched."""
+UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What decoding a provider's answer may raise, however it is broken."""
+_OBJECT = re.compile(rb'\s*\{\s*"')
+_HEADER_SAFE = "/:@._-+~ ()[],=!$&'*;"
 TRANSLATED = frozenset({"chat", "count_tokens"})
 """Operations that a provider of another wire can do; what it cannot its adapter's `path` says."""
 
@@ -56,17 +65,18 @@ class Asked(Protocol):
 
 
 class Executor:
-    """Turns what was asked into an outcome."""
+    """Turns what was asked into an outcome; without `attachments`, ids of files stay what they are."""
 
-    def __init__(self, router: Router, transport: Transport) -> None:
+    def __init__(self, router: Router, transport: Transport, attachments: Attachments | None = None) -> None:
         self._router = router
         self._transport = transport
+        self._attachments = attachments
 
     async def run(self, asked: Asked) -> Outcome:
         """Make one attempt.
 
         Raises:
-            TryLater: it failed and is to be repeated, here or at a fallback.
+            TryLater: it failed and is to be repeated, here or at a fallback; or a store is away that holds its files.
             GatewayError: it failed for good; with fallbacks, the first target's error.
             StreamBroke: the stream must be ended with its error.
         """
@@ -91,7 +101,7 @@ class Executor:
             asked.attempts += (_attempt(asked, target, started, broke.error, Next.FAIL),)
             raise
         asked.attempts += (_attempt(asked, target, started, None, None),)
-        outcome.headers.update({"x-bf-provider": target.row.name, "x-bf-model": target.model})
+        outcome.headers.update({"x-bf-provider": target.row.name, "x-bf-model": quote(target.model, safe=_HEADER_SAFE)})
         if index:
             outcome.headers["x-bf-fallback-index"] = str(index)
         return outcome
@@ -99,7 +109,8 @@ class Executor:
     async def _attempt(self, asked: Asked, target: Target) -> Outcome:
         job, dialect = asked.job, DIALECTS[asked.job.dialect]
         if wire := target.speaking(dialect.wire):
-            call = _call(job, target, wire, wire.edit(asked.body, target.row, target.model, job.operation))
+            body = wire.edit(await self._with_files(asked), target.row, target.model, job.operation)
+            call = _call(job, target, wire, body)
             if job.stream and isinstance(asked, Lease):
                 relay = SameWire(wire.tap(target.row, job, asked.body), target.row.name)
                 return await self._stream(asked, target, wire, call, relay)
@@ -110,18 +121,28 @@ class Executor:
             )
         return await self._translated(asked, dialect, target)
 
+    async def _with_files(self, asked: Asked) -> bytes:
+        if self._attachments is None:
+            return asked.body
+        try:
+            return await self._attachments.inlined(asked.job, asked.body)
+        except StoreError as error:
+            raise TryLater(FILES_AWAY_S) from error
+
     async def _plain_same_wire(self, asked: Asked, target: Target, wire: PassThrough, call: Call) -> Outcome:
         body = await self._send(target, wire, call)
         try:
             usage = wire.usage(body)
             body = wire.relabel(body, asked.job, asked.body)
-        except msgspec.MsgspecError as cause:
+        except UNREADABLE as cause:
             raise Garbled("The provider's answer is not JSON.", provider=target.row.name) from cause
+        if not _OBJECT.match(body):
+            raise Garbled("The provider's answer is empty.", provider=target.row.name)
         return Outcome(status=200, body=body, usage=usage if usage.known else None)
 
     async def _translated(self, asked: Asked, dialect: Dialect, target: Target) -> Outcome:
         job, adapter = asked.job, target.adapter
-        request = dialect.parse(asked.body, target.model, job.headers)
+        request = dialect.parse(await self._with_files(asked), target.model, job.headers)
         rendered = adapter.render(request, target.row, job.operation)
         call = _call(job, target, adapter, rendered.body)
         headers = {"x-bf-dropped": ", ".join(rendered.dropped)} if rendered.dropped else {}
@@ -136,7 +157,7 @@ class Executor:
             if job.operation == "count_tokens":
                 return Outcome(status=200, body=dialect.render_count(adapter.count(body)), headers=headers)
             answer = adapter.parse(body, target.row)
-        except msgspec.MsgspecError as cause:
+        except UNREADABLE as cause:
             raise Garbled("The provider's answer cannot be read.", provider=target.row.name) from cause
         if answer.created_s is None:
             answer = msgspec.structs.replace(answer, created_s=now_ms() // 1000)
@@ -146,7 +167,7 @@ class Executor:
     async def _send(self, target: Target, wire: PassThrough, call: Call) -> bytes:
         answer = await self._transport.send(call)
         if answer.status >= 300:  # noqa: PLR2004 - a redirect is never followed: the key is bound to its host
-            raise wire.error(target.row, answer.status, answer.headers, answer.body)
+            raise _refused(target, wire, answer.status, answer.headers, answer.body)
         return answer.body
 
     async def _stream(self, lease: Lease, target: Target, wire: PassThrough, call: Call, relay: Relay) -> Outcome:
@@ -154,7 +175,7 @@ class Executor:
         try:
             async with self._transport.stream(call) as answer:
                 if answer.status >= 300:  # noqa: PLR2004 - as above
-                    raise wire.error(target.row, answer.status, answer.headers, await answer.read())
+                    raise _refused(target, wire, answer.status, answer.headers, await answer.read())
                 await _pump(answer.chunks(), relay, pieces, target.row.name)
         except ProviderError as error:
             await pieces.close()
@@ -215,6 +236,13 @@ class Executor:
             for model in listed
             if any("*" in key.models or model.id in key.models for key in target.provider.keys or (target.key,))
         ]
+
+
+def _refused(target: Target, wire: PassThrough, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+    if status < 400:  # noqa: PLR2004 - HTTP: a redirect
+        message = f"The provider answered with a redirect ({status}), which is not followed; check its base_url."
+        return Garbled(message, provider=target.row.name, upstream_status=status, should_retry=False)
+    return wire.error(target.row, status, headers, body)
 
 
 async def _pump(chunks: AsyncIterator[bytes], relay: Relay, pieces: Pieces, provider: str) -> None:

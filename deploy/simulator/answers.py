@@ -152,7 +152,7 @@ def _chosen(ask: Ask) -> list[Tool]:
     """The first two that fit, in the order of the text or of the request."""
     by_name = {tool.name: tool for tool in ask.tools}
     if ask.forced:
-        return [by_name[ask.forced]]
+        return [by_name[ask.forced]] if ask.forced in by_name else []
     if ask.results and ask.forced is None:
         return []
     if named := [by_name[name] for name in _NAMED_TOOL.findall(ask.user_text) if name in by_name]:

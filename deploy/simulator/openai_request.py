@@ -13,6 +13,7 @@ from deploy.simulator.schema import ANY_OBJECT
 from deploy.simulator.wires import Question, Refusal
 
 _ROLES = ("developer", "system", "user", "assistant", "tool", "function")
+_MOST_COPIES = 128
 _MOST_STOPS = 4
 
 
@@ -113,6 +114,8 @@ def _check_limits(body: _Body) -> None:
         raise invalid(message, "max_tokens", "invalid_parameter_combination")
     for name in ("max_tokens", "max_completion_tokens", "n"):
         check_least(getattr(body, name), 1, name)
+    if body.n is not None and body.n > _MOST_COPIES:
+        raise invalid(f"Invalid 'n': integer above maximum value. Expected a value <= {_MOST_COPIES}.", "n")
     if isinstance(body.stop, list) and len(body.stop) > _MOST_STOPS:
         raise invalid("Invalid 'stop': array too long. Expected an array with maximum length 4.", "stop")
     if body.stream_options is not None and not body.stream:

@@ -9,11 +9,6 @@ from shared.chat import Inline
 from worker.providers.losses import Losses
 
 
-def is_text(document: Inline) -> bool:
-    """Whether the bytes are text of some kind."""
-    return document.media_type.startswith("text/")
-
-
 def text_of(document: Inline, path: str, losses: Losses) -> str:
     """The text of a document at the canonical `path`.
 

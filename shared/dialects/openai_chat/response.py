@@ -115,7 +115,7 @@ def fill_empty(body: bytes) -> bytes:
     A finished answer always has one, but a compatible server that sends `choices: []` would look like a placeholder
     and hold a polling loop for ever, so it gets one empty choice.
     """
-    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         fields = _FIELDS.decode(body)
         if b"".join(bytes(fields.get("choices", b"null")).split()) in {b"[]", b"null"}:
             empty = WrittenMessage(role="assistant", content="", refusal=None)

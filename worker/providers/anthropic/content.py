@@ -27,8 +27,9 @@ from shared.chat import (
     Url,
 )
 from shared.chat import Source as Place
+from shared.media import is_text
 from shared.wire import anthropic as wire
-from worker.providers.documents import is_text, text_of
+from worker.providers.documents import text_of
 from worker.providers.losses import Losses
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
@@ -106,7 +107,7 @@ def _source(place: Place, path: str, losses: Losses) -> wire.Source:
         case Inline("application/pdf", data):
             return wire.Source("base64", media_type="application/pdf", data=data)
         case Inline(media_type):
-            if not is_text(place):
+            if not is_text(place.media_type):
                 raise losses.refuse(path, f"A document must be a PDF or text, not {media_type[:50]!r}.")
             return wire.Source("text", media_type="text/plain", data=text_of(place, path, losses))
         case PlainText(text):

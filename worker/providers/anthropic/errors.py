@@ -43,6 +43,7 @@ class _Body(Struct):
 
 
 _BODY = msgspec.json.Decoder(_Body)
+_ANYTHING = msgspec.json.Decoder()
 _STRING = msgspec.json.Decoder(str)
 
 
@@ -59,7 +60,7 @@ def error(provider: str, status: int, headers: Mapping[str, str], body: bytes) -
         provider=provider,
         upstream_status=status,
         upstream_type=said.type,
-        details=said.details if bytes(said.details) not in {b"", b"null"} else None,
+        details=_details(said.details),
         retry_after_s=retry_after_s(headers),
         should_retry=False if unpaid else should_retry(headers),
     )
@@ -81,8 +82,16 @@ def _said(body: bytes) -> _Detail:
     return _Detail(message=safe(found.error or found.message or _string(found.detail)))
 
 
+def _details(raw: Raw) -> Raw | None:
+    """The provider's details when they can be passed on: a JSON object of text that is text."""
+    try:
+        return raw if bytes(raw) and isinstance(_ANYTHING.decode(raw), dict) else None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
 def _string(raw: Raw) -> str:
     try:
         return _STRING.decode(raw) if bytes(raw) else ""
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError):
         return ""

@@ -29,6 +29,13 @@ _EVENT = msgspec.json.Decoder(answer.StreamEvent)
 _UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 _UNNUMBERED = -1
 _NO_INPUT = frozenset({b"", b"{}", b"null"})
+_DELTA_OF: dict[str, type] = {
+    "text_delta": Text,
+    "thinking_delta": Thinking,
+    "signature_delta": Thinking,
+    "input_json_delta": ToolCall,
+}
+"""The part that each delta adds to; in another it would break the promise of `shared/events.py`."""
 
 
 class Parser:
@@ -50,7 +57,7 @@ class Parser:
         self._next = 0
         self._theirs: int | None = None  # the provider's index of the open block
         self._ours: int | None = None  # ours, None while a left-out block is open
-        self._citable = False  # whether the open block is text
+        self._open_kind: type = object
 
     def feed(self, frame: Frame) -> list[Event]:
         """Events of one frame; nothing after the end."""
@@ -111,7 +118,7 @@ class Parser:
 
     def _begin(self, part: Text | Thinking | RedactedThinking | ToolCall) -> list[Event]:
         self._ours, self._next = self._next, self._next + 1
-        self._citable = isinstance(part, Text)
+        self._open_kind = type(part)
         begun = [] if self._started else self._start(answer.Answer())
         return [*begun, PartStarted(self._ours, _shell(part))]
 
@@ -137,8 +144,10 @@ class Parser:
             owed = self._resume(event, delta)
         if self._ours is None:
             return owed
+        if delta.type in _DELTA_OF and _DELTA_OF[delta.type] is not self._open_kind:
+            raise msgspec.DecodeError(f"a {delta.type} in a part of another kind")
         self._wrote = self._wrote or bool(delta.type == "text_delta" and delta.text)
-        if self._citable and isinstance(delta.citation, msgspec.Raw):
+        if self._open_kind is Text and isinstance(delta.citation, msgspec.Raw):
             cited = citation(delta.citation)
             return owed if cited is None else [*owed, CitationDelta(self._ours, cited)]
         return owed + _said(self._ours, delta)

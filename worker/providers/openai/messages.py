@@ -22,6 +22,7 @@ from shared.chat import (
     ToolResult,
     Url,
 )
+from shared.media import is_text
 from shared.wire.openai_chat import (
     ContentPart,
     File,
@@ -31,7 +32,7 @@ from shared.wire.openai_chat import (
     WrittenToolCall,
 )
 from worker.providers.base import Row
-from worker.providers.documents import is_text, text_of
+from worker.providers.documents import text_of
 from worker.providers.losses import Losses
 
 WIRE = "openai_chat"
@@ -198,7 +199,7 @@ def _document(document: Document, path: str, losses: Losses) -> ContentPart:
         case Inline(media_type, data) if media_type == _PDF:
             name = document.filename or document.title or _DEFAULT_FILENAME
             return ContentPart(type="file", file=File(file_data=f"data:{_PDF};base64,{data}", filename=name))
-        case Inline() if is_text(document.source):
+        case Inline() if is_text(document.source.media_type):
             return _as_text(document, text_of(document.source, path, losses), path, losses)
         case Inline():
             raise losses.refuse(path, "an inline document must be a PDF or text here.")

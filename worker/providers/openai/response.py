@@ -199,6 +199,7 @@ def models(body: bytes) -> list[Model]:
 
 
 def _model(raw: Raw) -> Model:
+    bytes(raw).decode()  # what is not read is passed on, and one bad byte would spoil the whole list
     entry = _MODEL.decode(raw)
     return Model(
         id=entry.id,
