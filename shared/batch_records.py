@@ -4,7 +4,8 @@ hermod:batch:<id>          hash: spec state, the counts by ending, and Unix ms s
                            output error: the files of the results
 hermod:batch-done:<id>     set: numbers of the shards whose results are in the object store
 hermod:batch-items:<id>:<n>  hash of a shard that is running: item index → result, what a killed worker had done;
-                           `alone` and an index → how often that item was begun with no other at its side
+                           `alone` and an index → how many crashes there had been when that item was last begun
+                           with no other at its side, and after how many of them it was
 hermod:batches:<owner>:<surface>  sorted set of the owner's batches; score = Unix ms of creation
 hermod:batch-output:<id>   which running batch the file of that id will hold the results of
 hermod:batch-same:<d>, hermod:batch-idem:<d>  which batch an identical or same-keyed request became
@@ -116,11 +117,25 @@ end
     even_when_full=True,
 )
 
+_STATE = Script(
+    """
+local function one(job, fence, id)
+  if redis.call('GET', 'arq:in-progress:' .. job) ~= fence then return 'lost' end
+  return redis.call('HGET', 'hermod:batch:' .. id, 'state') or 'lost'
+end
+""",
+    even_when_full=True,
+)
+
 _ALONE = Script(
     """
-local function one(job, fence, id, shard, index)
+local function one(job, fence, id, shard, index, crashes)
   if redis.call('GET', 'arq:in-progress:' .. job) ~= fence then return 0 end
-  return redis.call('HINCRBY', 'hermod:batch-items:' .. id .. ':' .. shard, 'alone ' .. index, 1)
+  local items, field = 'hermod:batch-items:' .. id .. ':' .. shard, 'alone ' .. index
+  local last, times = string.match(redis.call('HGET', items, field) or '', '^(%d+) (%d+)$')
+  if last == crashes then return tonumber(times) end
+  redis.call('HSET', items, field, crashes .. ' ' .. (times or 0) + 1)
+  return (times or 0) + 1
 end
 """,
     even_when_full=True,
@@ -291,16 +306,19 @@ class BatchRecords:
         pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
         return {int(index): _unpack_result(result) for index, result in pairs if index.isdigit()}
 
-    async def state(self, batch_id: str) -> BatchState:
-        """Where the batch is; much less to fetch than `look`. Raises NotFound."""
-        state = await self._store.call("HGET", RECORD + batch_id, "state")
-        if state is None:
-            raise no_such_batch()
-        return BatchState(state.decode())
+    async def state(self, job_id: str, fence: bytes, batch_id: str) -> str:
+        """The batch's state, or `lost` when the fence no longer holds or there is no such batch any more."""
+        state: bytes = await self._store.run(_STATE, job_id, fence, batch_id)
+        return state.decode()
 
-    async def begin_alone(self, job_id: str, fence: bytes, batch_id: str, shard: int, index: int) -> int:
-        """An item is begun while no other of its shard runs: how often that has been; 0 when the fence is lost."""
-        return int(await self._store.run(_ALONE, job_id, fence, batch_id, shard, index))
+    async def begin_alone(
+        self, job_id: str, fence: bytes, batch_id: str, shard: int, *, index: int, crashes: int
+    ) -> int:
+        """An item is begun with no other at its side, after so many crashes: with how many of them that has happened.
+
+        0 when the fence no longer holds. Being begun again without a crash in between is not held against an item.
+        """
+        return int(await self._store.run(_ALONE, job_id, fence, batch_id, shard, index, crashes))
 
     async def shard_is_done(self, batch_id: str, shard: int) -> bool:
         """Whether the shard's results are in the object store."""

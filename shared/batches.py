@@ -28,6 +28,9 @@ SHARD_BYTES = 4 * 1024 * 1024
 
 PREFIX = "batches/"
 
+NATIVE_PROVIDERS = frozenset({"anthropic", "openai", "azure"})
+"""Those of the catalog that have a batch API of their own: whose batches `native` can run."""
+
 
 class BatchState(StrEnum):
     """Where a batch is."""

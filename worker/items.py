@@ -36,6 +36,8 @@ log = logging.getLogger("hermod.worker")
 
 LOOK_S = 1.0
 """How often a shard that waits looks whether its batch was cancelled; one that ends items hears it from each."""
+STALE_S = 1.5 * LOOK_S
+"""After which nothing is sent before another look: a worker that was frozen may have lost the shard."""
 LIMITED = frozenset({RateLimited.__name__, Overloaded.__name__})
 """Failures that say "later" and nothing about the request."""
 
@@ -73,7 +75,7 @@ class ShardRun:
     """One lease's work on a shard: up to `at_once` items at a time, each result kept as it comes.
 
     A shard that took down MAX_CRASHES workers runs its items one by one, so that the one to blame can be told from
-    the others: it is given up when it has been begun that often again.
+    the others: it is given up when it was running at as many crashes more.
     """
 
     def __init__(self, means: Means, lease: Lease, batch: Batch, number: int) -> None:
@@ -83,6 +85,7 @@ class ShardRun:
         self._claim = (lease.id, lease.fence, batch.id, number)
         self._dialect = DIALECTS[batch.dialect]
         self._alone = lease.crashes >= MAX_CRASHES
+        self._heard = 0.0
         self._stopped = asyncio.Event()
         self._unrun: Ending | None = None
         self._todo: Iterator[Item] = iter(())
@@ -93,46 +96,41 @@ class ShardRun:
         Raises:
             LeaseLost: the shard is someone else's by now.
             StoreError: Redis was away for longer than could be waited for.
-            NotFound: there is no such batch any more.
         """
         await self._look()
         self._todo = iter(items)
         try:
             async with asyncio.TaskGroup() as group:
                 watch = group.create_task(self._watch())
-                at_once = 1 if self._alone else min(at_once, len(items))
-                await asyncio.wait([group.create_task(self._work(group)) for _ in range(at_once)])
+                at_once = 1 if self._alone else at_once
+                room = asyncio.Semaphore(at_once)
+                # As many again: they are at a provider while results of the others are on their way to Redis.
+                runners = min(2 * at_once, len(items))
+                await asyncio.wait([group.create_task(self._work(room)) for _ in range(runners)])
                 watch.cancel()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
-    async def _work(self, group: asyncio.TaskGroup) -> None:
-        """One item after the other; while a result is on its way to Redis, the next item is at its provider."""
-        keeping: asyncio.Task[None] | None = None
+    async def _work(self, room: asyncio.Semaphore) -> None:
         for item in self._todo:
-            uuid = named_after(self._batch.id, f"item {item.index}")
+            uuid, request_id = names_of(self._batch, item)
             try:
-                ending, line = await self._result(item, uuid)
+                async with room:
+                    ending, line = await self._result(item, uuid, request_id)
             except Stopped:
                 if self._unrun is None:
                     return
                 ending, line = self._unrun, results.unrun(self._batch, item, uuid, self._unrun)
-            if keeping:
-                await keeping
-            keeping = group.create_task(self._keep(item, ending, line))
+            await self._keep(item, ending, line)
 
-    async def _result(self, item: Item, uuid: str) -> tuple[Ending, bytes]:
-        if self._means.leaving.is_set():
-            self._stop(None)
-        if self._stopped.is_set():
-            raise Stopped
-        request_id = f"req_{uuid.replace('-', '')[:24]}"
+    async def _result(self, item: Item, uuid: str, request_id: str) -> tuple[Ending, bytes]:
+        await self._check()
         refusal = await self._refusal(item)
         try:
             if refusal:
                 raise refusal
-            outcome = await self._outcome(self._begin(item, uuid, request_id))
-        except Stopped:
+            outcome = await self._outcome(begin(self._batch, item, uuid, request_id, self._means.providers))
+        except (Stopped, LeaseLost, StoreError):
             raise
         except GatewayError as error:
             outcome = self._failed(error, request_id)
@@ -144,11 +142,7 @@ class ShardRun:
 
     async def _keep(self, item: Item, ending: Ending, line: bytes) -> None:
         end = partial(self._means.records.end_item, *self._claim, index=item.index, ending=ending, line=line)
-        state = await outlast(end)
-        if state == "lost":
-            raise LeaseLost(self._lease.id)
-        if state == BatchState.CANCELLING:
-            self._stop(Ending.CANCELED)
+        self._hear(await outlast(end))
 
     # --- one item -------------------------------------------------------------------------------------
 
@@ -158,7 +152,8 @@ class ShardRun:
             return InvalidRequest(item.problem)
         if not self._alone:
             return None
-        begun = await outlast(partial(self._means.records.begin_alone, *self._claim, item.index))
+        alone = partial(self._means.records.begin_alone, *self._claim, index=item.index, crashes=self._lease.crashes)
+        begun = await outlast(alone)
         if not begun:
             raise LeaseLost(self._lease.id)
         if begun <= MAX_CRASHES:
@@ -166,39 +161,18 @@ class ShardRun:
         message = f"The request took down {MAX_CRASHES} workers and is not tried again."
         return GatewayError(message, code="poison", should_retry=False)
 
-    def _begin(self, item: Item, uuid: str, request_id: str) -> Begun:
-        """The item as a job of its own. Raises InvalidRequest."""
-        batch, body = self._batch, bytes(item.body)
-        head = self._dialect.read_head(body, batch.operation, batch.headers)
-        _check_fits(head)
-        names = (split_model(name, self._means.providers, batch.provider) for name in (head.model, *head.fallbacks))
-        model, *fallbacks = map("/".join, names)
-        job = Job(
-            id=uuid,
-            owner=batch.owner,
-            dialect=batch.dialect,
-            operation=batch.operation,
-            model=model,
-            fallbacks=tuple(fallbacks),
-            headers=batch.headers,
-            request_id=request_id,
-            created_ms=batch.created_ms,
-            ttl_s=0,
-            deadline_ms=batch.expires_ms,
-            lane=Lane.BATCH,
-        )
-        return Begun(job, body)
-
     async def _outcome(self, begun: Begun) -> Outcome:
-        """The answer, after as many attempts as it takes. Raises Stopped, GatewayError."""
+        """The answer, after as many attempts as it takes. Raises Stopped, LeaseLost, GatewayError."""
         pauses, targets = self._means.pauses, (begun.job.model, *begun.job.fallbacks)
         while True:
             while (left_s := pauses.left_s(targets[place(begun.attempts)[0]])) > 0:
                 await self._wait(left_s * random.uniform(1.0, 1.5))
+            await self._check()
+            tried = len(begun.attempts)
             try:
                 outcome = await self._means.executor.run(begun)
             except TryLater as later:
-                if not self._paused(begun.attempts[-1]):
+                if not any(map(self._paused, begun.attempts[tried:])):  # none is there when a store was away
                     await self._wait(later.delay_s)
             except (RateLimited, Overloaded) as error:
                 if error.should_retry is False:  # there is no credit left, and waiting brings none
@@ -236,19 +210,65 @@ class ShardRun:
             with contextlib.suppress(StoreError):
                 await self._look()
 
+    async def _check(self) -> None:
+        """Whether something may be sent now. Raises Stopped, LeaseLost, StoreError."""
+        if self._means.leaving.is_set():
+            self._stop(None)
+        if time.monotonic() - self._heard > STALE_S:
+            await outlast(self._look)
+        if self._stopped.is_set():
+            raise Stopped
+
     async def _look(self) -> None:
-        if await self._means.records.state(self._batch.id) is BatchState.CANCELLING:
-            self._stop(Ending.CANCELED)
-        elif now_ms() >= self._batch.expires_ms:
+        self._hear(await self._means.records.state(self._lease.id, self._lease.fence, self._batch.id))
+        if now_ms() >= self._batch.expires_ms:
             self._stop(Ending.EXPIRED)
         elif self._means.leaving.is_set():
             self._stop(None)
+
+    def _hear(self, state: str) -> None:
+        """What the records say of the batch. Raises LeaseLost."""
+        if state == "lost":
+            raise LeaseLost(self._lease.id)
+        self._heard = time.monotonic()
+        if state == BatchState.CANCELLING:
+            self._stop(Ending.CANCELED)
 
     def _stop(self, unrun: Ending | None) -> None:
         """Begin nothing more: what is not begun has come to `unrun`, or with None is left to another worker."""
         if not self._stopped.is_set():
             self._unrun = unrun
             self._stopped.set()
+
+
+def begin(batch: Batch, item: Item, uuid: str, request_id: str, providers: Container[str]) -> Begun:
+    """The item as a job of its own. Raises InvalidRequest."""
+    body = bytes(item.body)
+    head = DIALECTS[batch.dialect].read_head(body, batch.operation, batch.headers)
+    _check_fits(head)
+    names = (split_model(name, providers, batch.provider) for name in (head.model, *head.fallbacks))
+    model, *fallbacks = map("/".join, names)
+    job = Job(
+        id=uuid,
+        owner=batch.owner,
+        dialect=batch.dialect,
+        operation=batch.operation,
+        model=model,
+        fallbacks=tuple(fallbacks),
+        headers=batch.headers,
+        request_id=request_id,
+        created_ms=batch.created_ms,
+        ttl_s=0,
+        deadline_ms=batch.expires_ms,
+        lane=Lane.BATCH,
+    )
+    return Begun(job, body)
+
+
+def names_of(batch: Batch, item: Item) -> tuple[str, str]:
+    """The UUID and the request id of an item, the same whoever runs it."""
+    uuid = named_after(batch.id, f"item {item.index}")
+    return uuid, f"req_{uuid.replace('-', '')[:24]}"
 
 
 async def outlast(call: Callable[[], Awaitable[T]]) -> T:

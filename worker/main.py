@@ -10,10 +10,12 @@ import uvloop
 
 from shared.bodies import Bodies
 from shared.file_limit import raise_file_limit
+from shared.files import Files
 from shared.garbage import collect_rarely
 from shared.settings import Settings
 from shared.stores.blobs import open_blobs
 from shared.stores.redis import RedisStore
+from worker.attachments import Attachments
 from worker.executor import Executor
 from worker.leases import LeaseWorker
 from worker.routing import Router
@@ -41,7 +43,7 @@ async def _run(settings: Settings) -> None:
     await bodies.open()
     transport = Transport(max_bytes=MAX_ANSWER_BYTES)
     worker = LeaseWorker(store, [run_job], settings.worker, list(CRON_JOBS))
-    executor = Executor(Router(settings), transport)
+    executor = Executor(Router(settings), transport, Attachments(Files(store), bodies.blobs))
     batches = Batches(store, bodies.blobs, executor, settings, worker.leaving)
     worker.ctx.update(executor=executor, bodies=bodies, store=store, batches=batches)
     loop = asyncio.get_running_loop()
@@ -52,5 +54,6 @@ async def _run(settings: Settings) -> None:
         await worker.serve()
     finally:
         await transport.close()
+        await batches.close()
         await bodies.close()
         await store.close()

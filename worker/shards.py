@@ -1,6 +1,7 @@
 """Batches as workers run them: the start makes a job of each shard, the last shard to end has the batch finished.
 
-    start_batch   its id is the batch's: validating → in_progress, one job for each shard
+    start_batch   its id is the batch's: validating → in_progress, one job for each shard, or first for each group
+    native_batch  a group of items runs at its provider's own batch API; all have ended: one job for each shard
     shard         runs the items of one shard that have not ended; all ended: the lines go to the object store
     finish_batch  results put together into files where the surface wants them, the batch's final state
 
@@ -34,16 +35,18 @@ from shared.queue import JOB, Queue, Share
 from shared.settings import Settings
 from shared.stores.blobs import BlobMissing, Blobs
 from shared.stores.redis import RedisStore
+from worker.attachments import Attachments
 from worker.executor import Executor, TryLater
 from worker.items import Means, ShardRun, outlast
 from worker.lease import Lease, LeaseLost
+from worker.native_batches.task import NativeBatches
 from worker.pauses import Pauses
 from worker.results import assemble
 
 log = logging.getLogger("hermod.worker")
 
-START, SHARD, FINISH = "start_batch", "shard", "finish_batch"
-OPERATIONS = frozenset({START, SHARD, FINISH})
+START, NATIVE, SHARD, FINISH = "start_batch", "native_batch", "shard", "finish_batch"
+OPERATIONS = frozenset({START, NATIVE, SHARD, FINISH})
 
 STORE_AWAY_S = 2.0
 """When a batch's job is due again that could not reach a store."""
@@ -70,8 +73,24 @@ class ShardJob(msgspec.Struct, frozen=True, array_like=True):
     at_once: int
 
 
+class NativeJob(msgspec.Struct, frozen=True, array_like=True):
+    """The body of the job of a group.
+
+    Attributes:
+        batch_id: UUID.
+        number: of the group, from 0.
+        weight, cap: the owner's, for the shards.
+    """
+
+    batch_id: str
+    number: int
+    weight: float
+    cap: int
+
+
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(ShardJob).decode
+_unpack_native = msgspec.msgpack.Decoder(NativeJob).decode
 
 
 class Batches:
@@ -86,18 +105,24 @@ class Batches:
         self._files = Files(store)
         self._records = BatchRecords(store)
         self._means = Means(executor, self._records, settings.providers, Pauses(), leaving)
+        self._native = NativeBatches(store, blobs, settings, Attachments(self._files, blobs))
         self._at_once = settings.worker.batch_concurrency
         self._tasks: dict[str, Callable[[Lease], Awaitable[None]]] = {
             START: self._start_batch,
+            NATIVE: self._run_native,
             SHARD: self._run_shard,
             FINISH: self._finish_batch,
         }
+
+    async def close(self) -> None:
+        """Close the connections to providers' batch APIs."""
+        await self._native.close()
 
     async def advance(self, lease: Lease) -> None:
         """Do what the leased job is for, one of OPERATIONS.
 
         Raises:
-            TryLater: a store is away, or the worker is told to stop.
+            TryLater: a store is away, the worker is told to stop, or a provider's batch API is not done.
             NotFound: there is no such batch any more.
             LeaseLost: the job is someone else's.
         """
@@ -117,9 +142,26 @@ class Batches:
         if batch.surface == "openai":
             await self._records.announce(batch)
         weight, cap = await self._store.call("HMGET", JOB + lease.id, "weight", "cap")
-        share = Share(weight=float(weight or 1), max_running=min(1, int(cap or 0)), max_unfinished=NO_LIMIT)
+        groups = await self._native.decide(batch)
+        if not groups:
+            await self._submit_shards(batch, float(weight or 1), int(cap or 0))
+        for number in range(len(groups)):
+            native = NativeJob(batch.id, number, float(weight or 1), int(cap or 0))
+            # In a line of its own: it is short, and must not stand behind thousands of shards.
+            job = _job(batch, NATIVE, named_after(batch.id, f"native {number}"), f"native:{batch.owner}", Lane.BATCH)
+            share = Share(weight=native.weight, max_unfinished=NO_LIMIT)
+            await self._queue.submit(job, _pack(native), waiter="", share=share)
+
+    async def _run_native(self, lease: Lease) -> None:
+        native = _unpack_native(lease.body)
+        batch = (await self._records.look(native.batch_id)).batch
+        if await self._native.advance(lease, batch, native.number):
+            await self._submit_shards(batch, native.weight, native.cap)
+
+    async def _submit_shards(self, batch: Batch, weight: float, cap: int) -> None:
+        share = Share(weight=weight, max_running=min(1, cap), max_unfinished=NO_LIMIT)
         numbers = range(batch.shards)
-        await asyncio.gather(*(self._submit_shard(batch, ShardJob(batch.id, n, int(cap or 0)), share) for n in numbers))
+        await asyncio.gather(*(self._submit_shard(batch, ShardJob(batch.id, n, cap), share) for n in numbers))
 
     async def _submit_shard(self, batch: Batch, shard: ShardJob, share: Share) -> None:
         job = _job(batch, SHARD, named_after(batch.id, f"shard {shard.number}"), f"batch:{batch.owner}", Lane.BATCH)

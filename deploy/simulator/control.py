@@ -2,7 +2,7 @@
 
 GET  /__ledger?since=N&user=U&limit=M   {"entries": [...], "last": n of the last one shown}, oldest first
 GET  /__ledger/count?since=N&user=U     {"count", "finished", "aborted"}
-POST /__reset                           forgets the ledger and which `-once` faults were served
+POST /__reset                           forgets the ledger, batches, files, and which `-once` faults were served
 GET  /__health                          {"status": "ok"}
 """
 

@@ -16,6 +16,9 @@ with `sim-` and consists of these words, joined by `+` (`sim-latency-500+words-5
     stream-error        an error event in the middle of the stream; a plain request gets the error's status
     stream-error-first  the same, as the first event
     <fault>-once        any of the faults above, only for the first call with that body: the next one is answered
+    batch-3             a batch whose first request has that model has ended once it was looked at 3 times
+    batch-stall         such a batch never ends, unless it is cancelled
+    batch-lost          such a batch is accepted, and answered with status 500
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ from functools import lru_cache
 import msgspec
 
 _PREFIX = "sim-"
-_NUMBER = re.compile(r"(latency|rate|words)-(\d{1,7})")
+_NUMBER = re.compile(r"(latency|rate|words|batch)-(\d{1,7})")
+_BATCH = re.compile(r"batch-(stall|lost)")
 _FAULT = re.compile(r"([45]\d\d|cut|cut-stream|garbage|stream-error|stream-error-first)(-once)?")
 _MOST_WORDS = 100_000
 
@@ -58,13 +62,20 @@ class Knobs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
-    """What one model name orders; None and the empty fault leave it to the knobs."""
+    """What one model name orders; None and the empty fault leave it to the knobs.
+
+    Attributes:
+        batch_looks: how often a batch is seen running before it has ended.
+        batch_fault: `stall` or `lost`; empty for none.
+    """
 
     latency_ms: int | None = None
     tokens_per_s: int | None = None
     words: int | None = None
     fault: str = ""
     once: bool = False
+    batch_looks: int = 1
+    batch_fault: str = ""
 
 
 @lru_cache(maxsize=4096)
@@ -77,6 +88,8 @@ def read_orders(model: str) -> Orders:
     for word in name.removeprefix(_PREFIX).split("+"):
         if number := _NUMBER.fullmatch(word):
             orders = _with_number(orders, number[1], int(number[2]))
+        elif batch := _BATCH.fullmatch(word):
+            orders = msgspec.structs.replace(orders, batch_fault=batch[1])
         elif fault := _FAULT.fullmatch(word):
             orders = msgspec.structs.replace(orders, fault=fault[1], once=bool(fault[2]))
         else:
@@ -90,5 +103,7 @@ def _with_number(orders: Orders, name: str, number: int) -> Orders:
             return msgspec.structs.replace(orders, latency_ms=number)
         case "rate":
             return msgspec.structs.replace(orders, tokens_per_s=number)
+        case "batch":
+            return msgspec.structs.replace(orders, batch_looks=number)
         case _:
             return msgspec.structs.replace(orders, words=min(number, _MOST_WORDS))

@@ -10,9 +10,11 @@ import msgspec
 
 from deploy.simulator import (
     anthropic_answer,
+    anthropic_batches,
     anthropic_request,
     embeddings,
     openai_answer,
+    openai_batches,
     openai_request,
     responses_answer,
     responses_events,
@@ -21,7 +23,7 @@ from deploy.simulator import (
 from deploy.simulator.answers import Answer
 from deploy.simulator.wires import AnyQuestion, Question, Wire
 
-Operation = Literal["answer", "models", "model", "none"]
+Operation = Literal["answer", "models", "model", "batch", "none"]
 
 _Read = Callable[[bytes, dict[str, str]], AnyQuestion]
 _Plain = Callable[[AnyQuestion, Answer, str], bytes]
@@ -126,5 +128,9 @@ def find(method: str, path: str, headers: dict[str, str]) -> Route:
     above, found, name = path.partition("/models/")
     if found and name and (route := _ROUTES.get((method, f"{above}/models"))):
         return msgspec.structs.replace(route, operation="model", name=unquote(name))
+    if anthropic_batches.PATH.fullmatch(path):
+        return Route(_MESSAGES, "batch")
+    if batch := openai_batches.PATH.fullmatch(path):
+        return Route(_CHAT, "batch", key_required=batch["prefix"] not in _KEYLESS_PREFIXES)
     unknown = _MESSAGES if speaks_anthropic or path.startswith("/anthropic") else _CHAT
     return Route(unknown, "none", key_required=False)

@@ -6,6 +6,9 @@
     POST /responses, /responses/input_tokens         the same prefixes; nothing is stored, so nothing is found again
     POST /embeddings                                 the same; 16 dimensions unless the request says otherwise
     GET  /models[/{id}]                              the same
+    …    /v1/messages/batches[/{id}[/cancel|results]]   Anthropic's batches, also under `/anthropic`
+    …    /batches[/{id}[/cancel]]                     OpenAI's, the same prefixes and `/azure/openai/v1`
+    …    /files[/{id}/content]                        what those are made of and what they come to
     …    /ollama/v1, /vllm/v1, /azure/openai/v1, /vertex/v1   OpenAI's paths for stand-ins, the key is optional
     …    /__ledger, /__ledger/count, /__reset, /__health      see `control`
 

@@ -9,9 +9,11 @@ import msgspec
 
 from deploy.simulator import control, routes
 from deploy.simulator.answers import compose
+from deploy.simulator.anthropic_batches import AnthropicBatches
 from deploy.simulator.http import EVENT_STREAM, HTML, MAX_BODY_BYTES, Reply, Request
 from deploy.simulator.knobs import Knobs, Orders, read_orders
 from deploy.simulator.ledger import Entry, Ledger
+from deploy.simulator.openai_batches import OpenAIBatches
 from deploy.simulator.routes import Route
 from deploy.simulator.wires import Question, Refusal, Wire
 
@@ -29,6 +31,8 @@ class Simulator:
         self._ledger = Ledger(knobs.ledger_size)
         self._random = random.Random(knobs.seed)
         self._failed_once: dict[str, None] = {}
+        self._unnoted = Ledger(0)
+        self._new_batches()
 
     def respond(self, request: Request) -> Reply:
         """The reply to any request."""
@@ -56,8 +60,22 @@ class Simulator:
             case "model":
                 _refuse_as_ordered(route.wire, read_orders(route.name).fault, route.name)
                 return _plain(route.wire.model(route.name))
+            case "batch":
+                batches = self._claude if route.wire.request_id == b"request-id" else self._gpt
+                return _plain(batches.answer(request, entry))
             case _:
                 return _plain(route.wire.models(request.query))
+
+    def _answer_item(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        """Status and body for a request of a batch; the ledger does not show it."""
+        route, entry = routes.find("POST", path, headers), self._unnoted.open("POST", path, headers, body)
+        try:
+            reply = self._answer(route.wire, route.wire.read(body, headers), entry)
+        except Refusal as refusal:
+            reply = _refused(route.wire, refusal, entry)
+        if not reply.status:
+            reply = _refused(route.wire, route.wire.ordered(500, entry.model), entry)
+        return reply.status, b"".join(reply.chunks)
 
     def _answer(self, wire: Wire[Any], question: Question, entry: Entry) -> Reply:
         question.ask.words = read_orders(question.model).words
@@ -123,6 +141,11 @@ class Simulator:
     def _reset(self) -> None:
         self._ledger.reset()
         self._failed_once.clear()
+        self._new_batches()
+
+    def _new_batches(self) -> None:
+        self._claude = AnthropicBatches(self._answer_item)
+        self._gpt = OpenAIBatches(self._answer_item)
 
 
 def _refuse_as_ordered(wire: Wire[Any], fault: str, name: str) -> None:

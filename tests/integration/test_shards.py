@@ -24,7 +24,7 @@ from tests.chaos.test_worker_races import RUN_OUT
 from tests.integration.conftest import until
 from tests.integration.test_bodies import Frail
 from tests.integration.test_queue import a_job, is_final
-from worker.executor import Executor
+from worker.executor import Executor, TryLater
 from worker.lease import LeaseLost
 from worker.leases import IDLE_S, MAX_CRASHES
 from worker.sweep import BATCH_AGE_S, sweep_blobs
@@ -167,6 +167,19 @@ async def test_a_defect_in_one_item_fails_that_item_only(store, blobs, provider,
     assert lines[-1]["result"]["error"]["error"]["type"] == "api_error"
 
 
+async def test_an_item_that_needs_a_store_that_is_away_waits_for_it(store, blobs, provider, monkeypatch):
+    real, away = Executor.run, iter([True, True, False])
+
+    async def fetching(executor, asked):
+        if next(away):
+            raise TryLater(0.1)
+        return await real(executor, asked)
+
+    monkeypatch.setattr(Executor, "run", fetching)
+    _, progress, _ = await run(store, blobs, provider, items(1))
+    assert progress.counts == Counts(succeeded=1)
+
+
 async def test_items_of_several_megabytes_are_run(store, blobs, provider):
     asked = [item(index, question(index, system="x" * (5 << 20))) for index in range(3)]
     batch, progress, _ = await run(store, blobs, provider, asked)
@@ -305,7 +318,7 @@ async def test_a_shard_that_took_down_three_workers_runs_its_items_one_by_one_an
     store, blobs, provider
 ):
     batch = await submit(store, blobs, items(8, "sim-latency-200"))
-    await store.call("HSET", f"hermod:batch-items:{batch.id}:0", "alone 5", MAX_CRASHES)
+    await store.call("HSET", f"hermod:batch-items:{batch.id}:0", "alone 5", f"2 {MAX_CRASHES}")
     async with at_work(store, blobs, settings(provider.url)):
         for _ in range(MAX_CRASHES):
             await run_out(store, named_after(batch.id, "shard 0"))
@@ -317,6 +330,17 @@ async def test_a_shard_that_took_down_three_workers_runs_its_items_one_by_one_an
     assert "took down 3 workers" in blamed["result"]["error"]["error"]["message"]
     times = [call["at"] for call in provider.calls()[together:]]
     assert all(later - earlier > 0.15 for earlier, later in itertools.pairwise(times))
+
+
+async def test_only_crashes_are_held_against_an_item_that_runs_alone(store, blobs):
+    batch, records = await submit(store, blobs, items(1)), BatchRecords(store)
+    await store.call("SET", "arq:in-progress:job", "fence")
+    begun = [
+        await records.begin_alone("job", b"fence", batch.id, 0, index=7, crashes=crashes)
+        for crashes in (3, 3, 3, 4, 4, 5, 6)
+    ]
+    assert begun == [1, 1, 1, 2, 2, 3, 4]
+    assert await records.finished(batch.id, 0) == {}
 
 
 async def test_a_worker_that_was_frozen_overwrites_nothing_and_counts_nothing_twice(store, blobs, provider):
@@ -332,7 +356,7 @@ async def test_a_worker_that_was_frozen_overwrites_nothing_and_counts_nothing_tw
         records = BatchRecords(store)
         place = (lease.id, lease.fence, batch.id, 0)
         assert await records.end_item(*place, index=9, ending=Ending.ERRORED, line=b"late") == "lost"
-        assert await records.begin_alone(*place, 9) == 0
+        assert await records.begin_alone(*place, index=9, crashes=0) == 0
         assert await records.end_shard(lease.id, lease.fence, batch, 0) == -1
         with pytest.raises(LeaseLost):
             await frozen.ctx["batches"].advance(lease)

@@ -35,6 +35,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
             (`reasoning_content` or `reasoning`); None when it refuses or ignores it.
         api_path: path prefix to add when the operator gives an origin only, no trailing slash.
         relays: other wires the provider speaks, on which a client's own bodies are passed through.
+        batches: whose batch API the provider has, `anthropic` or `openai`; empty for none.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_field: str | None = None
     api_path: str = ""
     relays: tuple[str, ...] = ()
+    batches: str = ""
 
 
 class Rendered(msgspec.Struct, frozen=True):

@@ -10,7 +10,13 @@ from worker.providers.openai import OPENAI
 from worker.providers.openai.responses import OPENAI_RESPONSES
 
 _ROWS = (
-    Row(name="anthropic", wire="anthropic", base_url="https://api.anthropic.com", auth="x-api-key"),
+    Row(
+        name="anthropic",
+        wire="anthropic",
+        base_url="https://api.anthropic.com",
+        auth="x-api-key",
+        batches="anthropic",
+    ),
     Row(
         name="openai",
         wire="openai_chat",
@@ -18,6 +24,7 @@ _ROWS = (
         max_tokens_field="max_completion_tokens",
         system_role="developer",  # on reasoning models; the others get `system`
         relays=("openai_responses",),
+        batches="openai",
     ),
     Row(
         name="azure",  # the v1 surface, where `model` is the deployment; its names do not tell what model it is
@@ -26,6 +33,7 @@ _ROWS = (
         max_tokens_field="max_completion_tokens",
         api_path="/openai/v1",
         relays=("openai_responses",),
+        batches="openai",
     ),
     Row(
         name="gemini",

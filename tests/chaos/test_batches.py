@@ -1,0 +1,166 @@
+"""Workers that run a batch die, freeze and leave at random instants, and Redis too: each item comes to one end."""
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from deploy.simulator.answers import Ask, compose
+from shared.batch_records import named_after
+from shared.batches import SHARD_ITEMS, Batch, BatchState, Counts, Item, Progress
+from shared.ids import job_id
+from shared.stores.folder import FolderBlobs
+from shared.stores.redis import RedisStore
+from tests.batches import ended, item, question, results, submit
+from tests.chaos.fleet import Fleet, Worker
+from tests.contract.process import eventually
+from tests.integration.conftest import until
+from worker.leases import MAX_CRASHES
+
+WORKERS = 3
+STRIKES = (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM)
+STRUCK_WITHIN_S = 120.0
+ENDED_WITHIN_S = 600.0
+SLOW = {"slots": 4, "batch_slots": 2, "batch_concurrency": 8, "lease_s": 2, "renew_s": 0.5, "grace_s": 0.2}
+
+
+@pytest.fixture
+def fleet(tmp_path, server) -> Iterator[Fleet]:
+    running = Fleet(tmp_path, server.url)
+    provider = {"keys": [{"value": "sk-simulated"}], "network_config": {"base_url": running.simulator}}
+    running._configure("worker", server.url, {"anthropic": provider}, worker=SLOW)
+    yield running
+    running.close()
+
+
+def asked(count: int, draw: random.Random) -> list[Item]:
+    """Questions told apart by their user; some outlast the grace of a worker that is told to stop."""
+    return [
+        item(number, question(number, f"sim-latency-{draw.randint(20, 400)}", metadata={"user_id": str(number)}))
+        for number in range(count)
+    ]
+
+
+@dataclass
+class Chaos:
+    """`repeats` is the most calls that the strikes can have made necessary: what was on its way and is not kept."""
+
+    fleet: Fleet
+    batch: Batch
+    draw: random.Random
+    workers: list[Worker] = field(default_factory=list)
+    struck: Counter[str] = field(default_factory=Counter)
+    hits: Counter[str] = field(default_factory=Counter)
+    repeats: int = 0
+
+    def begin(self) -> None:
+        self.workers = [self.fleet.worker() for _ in range(WORKERS)]
+        for worker in self.workers:
+            worker.until_ready()
+
+    def strike(self) -> None:
+        """Freeze a worker that holds a shard, see what it has on its way, and go on from there; if any holds one."""
+        victim = eventually(lambda: self._caught() or self._over(), STRUCK_WITHIN_S, "no worker holds a shard")
+        if not isinstance(victim, Worker):
+            return
+        held, signum = self.fleet.held(victim), self.draw.choice(STRIKES)
+        if any(self.hits[job] > MAX_CRASHES for job in held):
+            signum = signal.SIGTERM  # some more, and one of its items would take the blame
+        self.struck[signum.name] += 1
+        self.repeats += sum(self.on_its_way(job) for job in held)
+        if signum != signal.SIGTERM:
+            self.hits.update(held.keys())
+        if signum == signal.SIGSTOP:
+            self.fleet.until_lost(held)
+            victim.wake()
+            return
+        self.workers[self.workers.index(victim)] = self.fleet.worker()
+        victim.process.send_signal(signum)
+        victim.wake()
+        assert victim.process.wait(STRUCK_WITHIN_S) in {0, -signal.SIGKILL}
+
+    def _caught(self) -> Worker | None:
+        ready = [worker for worker in self.workers if worker.id and self.fleet.held(worker)]
+        if not ready:
+            return None
+        victim = self.draw.choice(ready)
+        victim.freeze()
+        if self.fleet.held(victim):
+            return victim
+        victim.wake()
+        return None
+
+    def _over(self) -> bool:
+        return self.fleet.client.hexists(f"hermod:batch:{self.batch.id}", "finalizing")
+
+    def on_its_way(self, job: str) -> int:
+        """Items of a shard that were sent to the provider and whose results are not kept."""
+        number = next((n for n in range(self.batch.shards) if named_after(self.batch.id, f"shard {n}") == job), None)
+        if number is None:
+            return 0
+        first = number * SHARD_ITEMS
+        sent = {int(call["user"]) for call in self.fleet.calls()} & set(range(first, first + SHARD_ITEMS))
+        names = self.fleet.client.hkeys(f"hermod:batch-items:{self.batch.id}:{number}")
+        kept = {int(name) for name in names if name.isdigit()}
+        return len(sent - kept)
+
+
+def test_every_item_comes_to_one_end_while_workers_and_redis_are_struck_down(fleet, server, tmp_path, chaos_long):
+    seed = int(os.environ.get("HERMOD_CHAOS_SEED") or secrets.randbelow(10**6))
+    print(f"\nHERMOD_CHAOS_SEED={seed}")
+    draw = random.Random(seed)
+    count, strikes = (20_000, 80) if chaos_long else (600, 8)
+    batch = submitted(fleet, tmp_path, asked(count, draw))
+    chaos = Chaos(fleet, batch, draw)
+    chaos.begin()
+    for number in range(strikes):
+        instant = count * (number + draw.random()) // (strikes + 1)
+        eventually(lambda instant=instant: fleet.called() >= instant, STRUCK_WITHIN_S, "the work stands still")
+        chaos.strike()
+        if number == strikes // 2:
+            server.stop(signal.SIGKILL)
+            server.start()
+    progress = at_its_end(fleet, batch)
+    assert [worker.until_ready().stop() for worker in chaos.workers] == [0] * WORKERS
+    calls = fleet.calls()
+    print(f"items {count}, strikes {dict(chaos.struck)}, calls {len(calls)}, bound {count} + {chaos.repeats}")
+    assert chaos.struck.total() > strikes / 2, "it was over before it began"
+    check(progress, fleet, tmp_path, count)
+    assert len(calls) <= count + chaos.repeats
+
+
+def submitted(fleet: Fleet, folder: Path, items: list[Item]) -> Batch:
+    async def go() -> Batch:
+        store = RedisStore(fleet.url_of_redis)
+        batch = await submit(store, FolderBlobs(folder / "objects"), items, id=job_id())
+        await store.close()
+        return batch
+
+    return asyncio.run(go())
+
+
+def at_its_end(fleet: Fleet, batch: Batch) -> Progress:
+    async def go() -> Progress:
+        store = RedisStore(fleet.url_of_redis)
+        progress = await until(lambda: ended(store, batch), within_s=ENDED_WITHIN_S)
+        await store.close()
+        return progress
+
+    return asyncio.run(go())
+
+
+def check(progress: Progress, fleet: Fleet, folder: Path, count: int) -> None:
+    assert (progress.state, progress.counts) == (BatchState.COMPLETED, Counts(succeeded=count))
+    lines = asyncio.run(results(FolderBlobs(folder / "objects"), progress.batch))
+    assert [line["custom_id"] for line in lines] == [f"item-{number}" for number in range(count)]
+    for number, line in enumerate(lines):
+        right = compose(Ask(user_text=f"question {number}")).text
+        assert line["result"]["message"]["content"][0]["text"] == right
+    assert not list(fleet.client.scan_iter("hermod:batch-items:*"))

@@ -1,0 +1,125 @@
+"""Calls a provider's batch API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+import msgspec
+
+from shared.errors import Garbled
+from worker.native_batches.wires import Ask, BatchWire, Line, Seen
+from worker.routing import Target
+from worker.transport import Call, Transport
+
+SKEW_S = 300.0
+"""How far a provider's clock may be from ours."""
+
+T = TypeVar("T")
+
+
+class Unclear(Exception):
+    """A batch that runs may be the one that is looked for; once it has ended, its results will tell."""
+
+
+class Client:
+    """One provider's batch API, with one key. Every call raises ProviderError."""
+
+    def __init__(self, transport: Transport, target: Target, wire: BatchWire, headers: dict[str, str]) -> None:
+        self._transport = transport
+        self._target = target
+        self._wire = wire
+        self._headers = headers
+
+    async def submit(self, lines: list[bytes], path: str, mark: str) -> Seen:
+        """Create a batch of `lines`."""
+        file_id = ""
+        if upload := self._wire.upload(lines, mark):
+            file_id = self._read(self._wire.uploaded, await self._send(upload))
+        return self._read(self._wire.seen, await self._send(self._wire.create(lines, path, mark, file_id)))
+
+    async def look(self, batch_id: str) -> Seen:
+        """The batch as it stands."""
+        return self._read(self._wire.seen, await self._send(self._wire.look(batch_id)))
+
+    async def cancel(self, batch_id: str) -> None:
+        """Ask for its end."""
+        await self._send(self._wire.cancel(batch_id))
+
+    async def find(self, mark: str, since_s: float, total: int) -> str:
+        """The id of the batch of `total` lines that was sent under `mark` since then; empty for none.
+
+        Raises:
+            Unclear: it cannot be told yet.
+        """
+        unclear, after = False, ""
+        while True:
+            batches, after = self._read(self._wire.listed, await self._send(self._wire.newest(after)))
+            for seen in batches:
+                if seen.created_s < since_s - SKEW_S:
+                    after = ""
+                    break
+                if seen.mark == mark:
+                    return seen.id
+                if seen.mark is None and seen.total == total:
+                    if seen.ended and await self._is_of(seen, mark):
+                        return seen.id
+                    unclear = unclear or not seen.ended
+            if not after:
+                break
+        if unclear:
+            raise Unclear
+        return ""
+
+    async def lines(self, seen: Seen) -> AsyncIterator[Line]:
+        """What the requests of an ended batch came to, in any order."""
+        for path in seen.results:
+            async for line in self._lines(path):
+                yield self._read(self._wire.read, line)
+
+    async def _is_of(self, seen: Seen, mark: str) -> bool:
+        async for line in self.lines(seen):
+            return line.custom_id.startswith(f"{mark}-")
+        return False
+
+    async def _lines(self, path: str) -> AsyncIterator[bytes]:
+        """The lines of a document of any size, one in memory."""
+        rest = b""
+        async with self._transport.stream(self._call(Ask("GET", path))) as answer:
+            if answer.status >= 300:  # noqa: PLR2004 - a redirect is never followed: the key is bound to its host
+                raise self._error(answer.status, dict(answer.headers), await answer.read())
+            async for chunk in answer.chunks():
+                *whole, rest = (rest + chunk).split(b"\n")
+                for line in whole:
+                    if line.strip():
+                        yield line
+        if rest.strip():
+            yield rest
+
+    async def _send(self, ask: Ask) -> bytes:
+        answer = await self._transport.send(self._call(ask))
+        if answer.status >= 300:  # noqa: PLR2004 - as above
+            raise self._error(answer.status, dict(answer.headers), answer.body)
+        return answer.body
+
+    def _error(self, status: int, headers: dict[str, str], body: bytes) -> Exception:
+        return self._target.adapter.error(self._target.row, status, headers, body)
+
+    def _call(self, ask: Ask) -> Call:
+        target, network = self._target, self._target.provider.network
+        headers = target.adapter.headers(target.row, target.key.value, self._headers)
+        return Call(
+            method=ask.method,
+            url=target.base_url + ask.path,
+            headers={**headers, **network.extra_headers, "content-type": ask.content_type},
+            body=ask.body,
+            provider=target.row.name,
+            timeout_s=network.default_request_timeout_in_seconds,
+            idle_s=network.stream_idle_timeout_in_seconds,
+        )
+
+    def _read(self, decode: Callable[[bytes], T], body: bytes) -> T:
+        try:
+            return decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+            raise Garbled("The provider's batch API cannot be read.", provider=self._target.row.name) from cause

@@ -1,0 +1,255 @@
+"""A group of a batch's items at a provider's batch API: submitted, looked at now and then, its results kept.
+
+What is submitted is noted before and after:
+
+    assembled ─▶ noted ─▶ submitted ─▶ its id noted ─▶ ended ─▶ results kept ─▶ noted
+                   └─ no id known: looked up at the provider; only when it is not there, submitted again
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+
+import msgspec
+from msgspec.structs import replace
+
+from shared.batch_records import BatchRecords, named_after
+from shared.batches import Batch, BatchState
+from shared.errors import AuthFailed, GatewayError, InvalidRequest, ProviderError, Rejected
+from shared.ids import now_ms
+from shared.jobs import Outcome
+from worker.executor import TryLater
+from worker.failpoints import reach
+from worker.items import outlast
+from worker.lease import Lease, LeaseLost
+from worker.native_batches.choice import RESERVE_MS, Chooser, Held
+from worker.native_batches.client import Client, Unclear
+from worker.native_batches.offers import offers
+from worker.native_batches.paper import Paper, failed
+from worker.native_batches.records import Group, NativeRecords, Part
+from worker.native_batches.wires import Line, Seen
+from worker.results import answered
+from worker.routing import Router
+from worker.transport import Transport
+
+log = logging.getLogger("hermod.worker")
+
+GIVE_UP_MS = 600_000
+"""How long the provider has to end a batch that was cancelled; OpenAI takes up to ten minutes."""
+FIRST_S, LONGEST_S = 5.0, 300.0
+"""Shortest and longest time between two looks; in between a quarter of the time since it was sent."""
+SETTLED_MS = 60_000
+"""When a batch that the provider does not list is taken as never accepted."""
+PART_ITEMS = 10_000
+PART_BYTES = 24 * 1024 * 1024
+"""Most of what is sent as one batch, for a worker holds it in memory; every provider's own limits are higher."""
+KEPT_AT_ONCE = 64
+
+
+class Means(msgspec.Struct, frozen=True):
+    """What groups are run with; a worker has one."""
+
+    records: BatchRecords
+    noted: NativeRecords
+    router: Router
+    chooser: Chooser
+    paper: Paper
+    transport: Transport
+
+
+class GroupRun:
+    """One lease's work on a group."""
+
+    def __init__(self, means: Means, lease: Lease, batch: Batch, group: Group, number: int) -> None:
+        self._means = means
+        self._lease = lease
+        self._batch = batch
+        self._group = group
+        self._number = number
+        offered = offers(means.router, "native")
+        if group.provider not in offered:
+            raise InvalidRequest("The provider of a native batch is no longer configured.")
+        self._wire = offered[group.provider]
+        self._target = means.router.target(group.provider, group.model)
+        self._takeover_ms = batch.expires_ms - RESERVE_MS
+
+    async def advance(self) -> None:
+        """Do what can be done now. Raises TryLater when something has not ended, LeaseLost, StoreError, BlobMissing."""
+        parts = await self._means.noted.parts(self._batch.id, self._number)
+        closing = now_ms() >= self._takeover_ms or await self._cancelling()
+        for number, part in enumerate(parts):
+            if not part.ended:
+                parts[number] = await self._advance_part(number, part, closing)
+        while not closing and (begun := await self._begin_part(parts)):
+            parts.append(begun)
+        if running := [part for part in parts if not part.ended]:
+            raise TryLater(self._delay_s(running))
+
+    async def _cancelling(self) -> bool:
+        state = await self._means.records.state(self._lease.id, self._lease.fence, self._batch.id)
+        if state == "lost":
+            raise LeaseLost(self._lease.id)
+        return state == BatchState.CANCELLING
+
+    def _delay_s(self, running: list[Part]) -> float:
+        now = now_ms()
+        if any(part.closed_ms for part in running):
+            return FIRST_S
+        waited_s = (now - min(part.intended_ms for part in running)) / 1000
+        left_s = (self._takeover_ms - now) / 1000
+        return max(min(waited_s / 4, LONGEST_S, left_s), min(FIRST_S, max(left_s, 0.05)))
+
+    # --- submitting -----------------------------------------------------------------------------------
+
+    async def _begin_part(self, parts: list[Part]) -> Part | None:
+        """Submit what comes after `parts`; None when there is nothing more."""
+        first = parts[-1].until if parts else 0
+        if first == self._batch.shards:
+            return None
+        mark, lines, path, until = self._mark(len(parts)), list[bytes](), "", first
+        while until < self._batch.shards:
+            more, path = await self._lines(until, mark, path)
+            size = sum(map(len, lines)) + sum(map(len, more))
+            if lines and (len(lines) + len(more) > PART_ITEMS or size > PART_BYTES):
+                break
+            lines += more
+            until += 1
+        now = now_ms()
+        part = Part(first=first, until=until, key=self._target.key.name, total=len(lines), intended_ms=now, sent_ms=now)
+        return await self._submit(len(parts), part, lines, path)
+
+    async def _submit(self, number: int, part: Part, lines: list[bytes], path: str) -> Part:
+        if not lines:
+            return await self._note(number, replace(part, ended=True))
+        await self._note(number, part)
+        try:
+            seen = await self._client(part).submit(lines, path, self._mark(number))
+        except ProviderError as error:
+            if isinstance(error, Rejected | AuthFailed) or error.should_retry is False:
+                return await self._refuse(number, part, error)
+            return part
+        reach("answered")
+        return await self._note(number, replace(part, provider_id=seen.id))
+
+    async def _lines(self, shard: int, mark: str, path: str) -> tuple[list[bytes], str]:
+        """The requests of a shard, and where a plain call would send them."""
+        lines = []
+        for held in await self._means.chooser.held(self._batch, self._group, shard):
+            try:
+                call = await self._means.paper.write(held.begun)
+            except GatewayError:
+                continue  # the shard says what is wrong with it
+            path = call.url.removeprefix(self._target.base_url)
+            lines.append(self._wire.line(f"{mark}-{held.item.index}", path, call.body))
+        return lines, path
+
+    async def _find(self, number: int, part: Part) -> Part:
+        """The part whose acceptance was not heard of: with its id when the provider has it, else sent again."""
+        try:
+            found = await self._client(part).find(self._mark(number), part.intended_ms / 1000, part.total)
+        except (Unclear, ProviderError):
+            return part
+        if found:
+            return await self._note(number, replace(part, provider_id=found))
+        if now_ms() < part.sent_ms + SETTLED_MS:
+            return part
+        if part.closed_ms:
+            return await self._note(number, replace(part, ended=True))
+        lines, path = list[bytes](), ""
+        for shard in range(part.first, part.until):
+            more, path = await self._lines(shard, self._mark(number), path)
+            lines += more
+        return await self._submit(number, replace(part, sent_ms=now_ms(), total=len(lines)), lines, path)
+
+    # --- following ------------------------------------------------------------------------------------
+
+    async def _advance_part(self, number: int, part: Part, closing: bool) -> Part:
+        if closing and not part.closed_ms:
+            part = await self._note(number, replace(part, closed_ms=now_ms()))
+        if not part.provider_id:
+            part = await self._find(number, part)
+        if part.provider_id and not part.ended:
+            try:
+                part = await self._follow(number, part)
+            except ProviderError as error:
+                if error.upstream_status == 404:  # noqa: PLR2004 - the provider has it no longer
+                    return await self._note(number, replace(part, ended=True))
+                log.info("a native batch: %s", type(error).__name__, extra={"job_id": self._lease.id})
+        if not part.ended and part.closed_ms and now_ms() >= part.closed_ms + GIVE_UP_MS:
+            return await self._note(number, replace(part, ended=True))
+        return part
+
+    async def _follow(self, number: int, part: Part) -> Part:
+        client = self._client(part)
+        seen = await client.look(part.provider_id)
+        if not seen.ended:
+            if part.closed_ms:
+                await client.cancel(part.provider_id)
+            return part
+        if seen.failure:
+            error = Rejected(seen.failure, provider=self._group.provider, upstream_status=400)
+            return await self._refuse(number, part, error)
+        await self._fetch(client, number, part, seen)
+        return await self._note(number, replace(part, ended=True))
+
+    async def _refuse(self, number: int, part: Part, error: ProviderError) -> Part:
+        """The provider does not take it: who asked for no other way hears why, the others' items run directly."""
+        if self._batch.mode == "native":
+            for held in (await self._held(part)).values():
+                await self._keep(held, failed(held.begun, error))
+        return await self._note(number, replace(part, ended=True))
+
+    # --- results --------------------------------------------------------------------------------------
+
+    async def _fetch(self, client: Client, number: int, part: Part, seen: Seen) -> None:
+        """Keep every result as its item's end; a second time changes nothing. Raises ProviderError."""
+        waiting, mark = await self._held(part), self._mark(number)
+        together: list[tuple[Held, Line]] = []
+        async for line in client.lines(seen):
+            sent_as, _, index = line.custom_id.rpartition("-")
+            if sent_as == mark and line.status and index.isdigit() and (held := waiting.pop(int(index), None)):
+                together.append((held, line))
+            if len(together) == KEPT_AT_ONCE:
+                await asyncio.gather(*(self._read(*each) for each in together))
+                together.clear()
+        await asyncio.gather(*(self._read(*each) for each in together))
+
+    async def _read(self, held: Held, line: Line) -> None:
+        await self._keep(held, await self._means.paper.read(held.begun, line.status, line.body))
+
+    async def _keep(self, held: Held, outcome: Outcome) -> None:
+        request_id = held.begun.job.request_id
+        ending, line = answered(self._batch, held.item, held.uuid, request_id, outcome)
+        claim = (self._lease.id, self._lease.fence, self._batch.id, held.shard)
+        end = partial(self._means.records.end_item, *claim, index=held.item.index, ending=ending, line=line)
+        if await outlast(end) == "lost":
+            raise LeaseLost(self._lease.id)
+
+    async def _held(self, part: Part) -> dict[int, Held]:
+        """The items of a part by index."""
+        shards = range(part.first, part.until)
+        found = [held for shard in shards for held in await self._means.chooser.held(self._batch, self._group, shard)]
+        return {held.item.index: held for held in found}
+
+    # --- what belongs together ------------------------------------------------------------------------
+
+    def _mark(self, number: int) -> str:
+        """What a part is called at the provider."""
+        return named_after(self._batch.id, f"native {self._number} {number}").replace("-", "")
+
+    def _client(self, part: Part) -> Client:
+        """With the key that the part was sent with. Raises InvalidRequest when that is no longer configured."""
+        if self._target.key.name != part.key:
+            keys = [key for key in self._target.provider.keys if key.name == part.key]
+            if not keys:
+                raise InvalidRequest("The provider key of a native batch is no longer configured.")
+            self._target = replace(self._target, key=keys[0])
+        return Client(self._means.transport, self._target, self._wire, self._batch.headers)
+
+    async def _note(self, number: int, part: Part) -> Part:
+        claim = (self._lease.id, self._lease.fence, self._batch.id)
+        if not await outlast(partial(self._means.noted.note, *claim, self._number, number, part)):
+            raise LeaseLost(self._lease.id)
+        return part

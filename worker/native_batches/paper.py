@@ -1,0 +1,74 @@
+"""The executor without a provider: what it would send is taken down, what a provider's batch answered is handed to it.
+
+So an item is edited, rendered and translated back by the very code that runs it directly.
+"""
+
+from __future__ import annotations
+
+from shared.dialects import DIALECTS
+from shared.errors import GatewayError
+from shared.jobs import Outcome
+from worker.attachments import Attachments
+from worker.executor import Executor, TryLater
+from worker.items import Begun
+from worker.routing import Router
+from worker.transport import Answer, Call, Transport
+
+
+class _Sent(Exception):
+    def __init__(self, call: Call) -> None:
+        super().__init__()
+        self.call = call
+
+
+class _Noting(Transport):
+    def __init__(self) -> None:
+        """Open nothing."""
+
+    async def send(self, call: Call) -> Answer:
+        raise _Sent(call)
+
+
+class _Answering(Transport):
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def send(self, call: Call) -> Answer:  # noqa: ARG002 - the answer is there already
+        return self._answer
+
+
+class Paper:
+    """Writes requests and reads answers."""
+
+    def __init__(self, router: Router, attachments: Attachments) -> None:
+        self._router = router
+        self._writer = Executor(router, _Noting(), attachments)
+
+    async def write(self, begun: Begun) -> Call:
+        """The call that would be made.
+
+        Raises:
+            GatewayError: the item cannot be sent.
+            TryLater: a store is away.
+        """
+        try:
+            await self._writer.run(begun)
+        except _Sent as sent:
+            return sent.call
+        raise AssertionError("an executor sends before it has an outcome")
+
+    async def read(self, begun: Begun, status: int, body: bytes) -> Outcome:
+        """The outcome of an item that was answered so, an error in the dialect's own body too."""
+        try:
+            return await Executor(self._router, _Answering(Answer(status, {}, body))).run(begun)
+        except TryLater:
+            failure = begun.attempts[-1].failure
+            return failed(begun, failure.error() if failure else GatewayError("The provider failed."))
+        except GatewayError as error:
+            return failed(begun, error)
+
+
+def failed(begun: Begun, error: GatewayError) -> Outcome:
+    """The outcome of an item that came to `error`."""
+    dialect = DIALECTS[begun.job.dialect]
+    return Outcome(status=dialect.error_status(error), body=dialect.render_error(error, begun.job.request_id))
