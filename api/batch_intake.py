@@ -31,7 +31,7 @@ from api.headers import Wishes, forwarded, refuse_async, wishes
 from api.submit import AnyRequest, Gateway
 from shared import files
 from shared.batch_records import BatchRecords
-from shared.batches import Batch, BatchState, Item, Progress, blob, items_of
+from shared.batches import NATIVE_PROVIDERS, Batch, BatchState, Item, Progress, blob, items_of
 from shared.errors import CallerError, GatewayError, InvalidRequest, NotFound, Stalled, TooLarge
 from shared.files import Files
 from shared.ids import digest, now_ms, request_id, uuid_of
@@ -219,6 +219,7 @@ class Intake:
         """
         what = digest(batch.owner.encode(), batch.surface.encode(), body)
         try:
+            _check_native(batch)
             became = await self._records.create(
                 batch, what=what, look_for_same=asker.wish.retried, idempotency_key=asker.wish.idempotency_key
             )
@@ -250,6 +251,12 @@ class Intake:
             lane=Lane.BATCH,
         )
         await self._gateway.queue.submit(job, b"", waiter="", share=caller.share)
+
+
+def _check_native(batch: Batch) -> None:
+    if batch.mode == "native" and batch.provider not in NATIVE_PROVIDERS:
+        name, offered = "x-bf-batch-mode", ", ".join(sorted(NATIVE_PROVIDERS))
+        raise InvalidRequest(f"{name}: {batch.provider!r} has no batch API, only {offered} have.", param=name)
 
 
 def _batch(asker: Asker, shards: Shards, **facts: Any) -> Batch:

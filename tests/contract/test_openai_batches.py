@@ -91,3 +91,16 @@ def test_the_output_expires_when_it_was_asked_to(gpt: openai.OpenAI, submitted):
     file = gpt.files.retrieve(batch.output_file_id)
     assert file.purpose == "batch_output"
     assert file.expires_at - time.time() == pytest.approx(3600, abs=60)
+
+
+def test_a_batch_api_that_a_provider_has_not_is_refused_by_name(submitted):
+    asked = {"extra_headers": {"x-bf-batch-mode": "native"}, "extra_body": {"provider": "ollama"}}
+    with pytest.raises(openai.BadRequestError) as refused:
+        submitted([GPT], **asked)
+    assert refused.value.param == "x-bf-batch-mode"
+
+
+def test_a_batch_runs_at_the_providers_own_batch_api_when_asked_to(gpt: openai.OpenAI, submitted):
+    batch = ended(gpt, submitted([GPT] * 5, extra_headers={"x-bf-batch-mode": "native"}).id)
+    assert (batch.status, batch.request_counts.completed) == ("completed", 5)
+    assert len(lines(gpt, batch.output_file_id)) == 5
