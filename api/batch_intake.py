@@ -248,7 +248,7 @@ class Intake:
             created_ms=batch.created_ms,
             ttl_s=START_TTL_S,
             deadline_ms=batch.expires_ms,
-            lane=Lane.BATCH,
+            lane=Lane.ASYNC,  # the batch lane may be full of shards for hours
         )
         await self._gateway.queue.submit(job, b"", waiter="", share=caller.share)
 

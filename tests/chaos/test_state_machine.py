@@ -82,7 +82,8 @@ class Protocol(Clients):
     @rule(data=st.data())
     def append(self, data):
         lease = self.drawn(data)
-        seq = self.runner.run(lease.pieces()) + 1
+        last = self.runner.run(lease.last_piece())
+        seq = last[0] + 1 if last else 1
         self.runner.run(lease.append(seq, lease.fence))
         self.runner.run(lease.append(seq, b"again"))
         assert self.runner.run(self.queue.events(lease.id, after=seq - 1)) == [(seq, lease.fence)]
