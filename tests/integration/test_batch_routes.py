@@ -184,7 +184,7 @@ async def test_a_batch_is_promised_when_shards_record_and_job_are_there(place):
     )
     assert batch.headers["anthropic-beta"] == "b-1"
     start = await place.queue.look(batch.id)
-    assert (start.state, start.job.operation, start.job.lane) == (State.QUEUED, "start_batch", Lane.BATCH)
+    assert (start.state, start.job.operation, start.job.lane) == (State.QUEUED, "start_batch", Lane.ASYNC)
     assert start.job.deadline_ms == batch.expires_ms
 
 
