@@ -144,15 +144,21 @@ def test_batches_and_jobs_belong_to_the_virtual_key(gateway: Gateway, write: Wri
     assert well(gateway, "batches", "list", key=mine).count("batch_") == 1
 
 
-def hears_ctrl_c() -> None:
-    """A shell starts what runs in the background deaf to it, and its children inherit that."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def started(command: list[str], gateway: Gateway) -> subprocess.Popen[str]:
+    """The command as from a terminal: a shell makes what runs in the background deaf to Ctrl-C, and it is inherited."""
+    return subprocess.Popen(
+        command,
+        env=environment(gateway),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - no other thread
+    )
 
 
 def test_ctrl_c_ends_the_watching_and_not_the_batch(gateway: Gateway, write: Write):
     command = [HERMOD, "submit", write("params", *["slow"] * 150), "--watch"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment(gateway), preexec_fn=hears_ctrl_c, **pipes) as watching:
+    with started(command, gateway) as watching:
         assert watching.stdout is not None
         batch = watching.stdout.readline().strip()
         assert watching.stdout.readline().startswith("in_progress")
@@ -239,9 +245,7 @@ def test_jobs_are_listed_by_status_and_cancelled(gateway: Gateway):
 
 def test_ctrl_c_leaves_the_job_alone(gateway: Gateway):
     job_id = job(gateway, "sim-latency-3000")
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    command = [HERMOD, "jobs", "tail", job_id]
-    with subprocess.Popen(command, env=environment(gateway), preexec_fn=hears_ctrl_c, **pipes) as tail:
+    with started([HERMOD, "jobs", "tail", job_id], gateway) as tail:
         assert tail.stdout is not None
         assert tail.stdout.readline().startswith("queued")
         tail.send_signal(signal.SIGINT)
