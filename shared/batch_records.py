@@ -153,30 +153,13 @@ end
     even_when_full=True,
 )
 
-_CANCEL = Script(
+_MOVE = Script(
     CLOCK
     + """
-local function one(id)
+local function one(id, first, second, to)
   local record = 'hermod:batch:' .. id
   local state = redis.call('HGET', record, 'state')
-  if state == 'validating' or state == 'in_progress' then
-    redis.call('HSET', record, 'state', 'cancelling', 'cancelling', clock_ms())
-  end
-  return 1
-end
-""",
-    even_when_full=True,
-)
-
-_FINALIZE = Script(
-    CLOCK
-    + """
-local function one(id)
-  local record = 'hermod:batch:' .. id
-  local state = redis.call('HGET', record, 'state')
-  if state == 'in_progress' or state == 'cancelling' then
-    redis.call('HSET', record, 'state', 'finalizing', 'finalizing', clock_ms())
-  end
+  if state == first or state == second then redis.call('HSET', record, 'state', to, to, clock_ms()) end
   return 1
 end
 """,
@@ -292,7 +275,7 @@ class BatchRecords:
 
     async def cancel(self, batch_id: str) -> None:
         """Ask for the end: items that have not begun are not run. An ended batch stays what it is."""
-        await self._store.run(_CANCEL, batch_id)
+        await self._store.run(_MOVE, batch_id, "validating", "in_progress", "cancelling")
 
     async def forget(self, batch: Batch) -> None:
         """Delete the record of an ended batch; the sweep deletes its blobs."""
@@ -342,7 +325,7 @@ class BatchRecords:
 
     async def finalize(self, batch_id: str) -> None:
         """All items have ended; the results are being put together."""
-        await self._store.run(_FINALIZE, batch_id)
+        await self._store.run(_MOVE, batch_id, "in_progress", "cancelling", "finalizing")
 
     async def end(self, batch_id: str, state: BatchState, *, output_file: str = "", error_file: str = "") -> None:
         """The results can be read."""

@@ -15,6 +15,7 @@ from shared.batch_records import BatchRecords
 from shared.batches import Batch, Item, Progress, blob, plan
 from shared.bodies import Bodies
 from shared.errors import NotFound
+from shared.files import Files
 from shared.ids import job_id, now_ms
 from shared.jobs import Job
 from shared.lanes import Lane
@@ -22,6 +23,7 @@ from shared.queue import DEFAULT_SHARE, Queue, Share
 from shared.settings import NetworkSettings, ProviderKey, ProviderSettings, Settings, WorkerSettings
 from shared.stores.blobs import BlobMissing, Blobs
 from shared.stores.redis import RedisStore
+from worker.attachments import Attachments
 from worker.executor import Executor
 from worker.leases import LeaseWorker
 from worker.routing import Router
@@ -66,7 +68,9 @@ async def at_work(store: RedisStore, blobs: Blobs, known: Settings) -> AsyncIter
     transport = Transport(max_bytes=1 << 26)
     worker = LeaseWorker(store, [run_job], known.worker)
     executor = Executor(Router(known), transport)
-    batches = Batches(store, blobs, executor, known, worker.leaving)
+    batches = Batches(
+        store, blobs, executor, known, attachments=Attachments(Files(store), blobs), leaving=worker.leaving
+    )
     worker.ctx.update(executor=executor, bodies=Bodies(blobs, 1 << 18), store=store, batches=batches)
     serving = asyncio.create_task(worker.serve())
     try:

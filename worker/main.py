@@ -43,8 +43,9 @@ async def _run(settings: Settings) -> None:
     await bodies.open()
     transport = Transport(max_bytes=MAX_ANSWER_BYTES)
     worker = LeaseWorker(store, [run_job], settings.worker, list(CRON_JOBS))
-    executor = Executor(Router(settings), transport, Attachments(Files(store), bodies.blobs))
-    batches = Batches(store, bodies.blobs, executor, settings, worker.leaving)
+    attachments = Attachments(Files(store), bodies.blobs)
+    executor = Executor(Router(settings), transport, attachments)
+    batches = Batches(store, bodies.blobs, executor, settings, attachments=attachments, leaving=worker.leaving)
     worker.ctx.update(executor=executor, bodies=bodies, store=store, batches=batches)
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):

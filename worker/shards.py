@@ -97,7 +97,14 @@ class Batches:
     """What a worker does for batches."""
 
     def __init__(
-        self, store: RedisStore, blobs: Blobs, executor: Executor, settings: Settings, leaving: asyncio.Event
+        self,
+        store: RedisStore,
+        blobs: Blobs,
+        executor: Executor,
+        settings: Settings,
+        *,
+        attachments: Attachments,
+        leaving: asyncio.Event,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -105,7 +112,7 @@ class Batches:
         self._files = Files(store)
         self._records = BatchRecords(store)
         self._means = Means(executor, self._records, settings.providers, Pauses(), leaving)
-        self._native = NativeBatches(store, blobs, settings, Attachments(self._files, blobs))
+        self._native = NativeBatches(store, blobs, settings, attachments)
         self._at_once = settings.worker.batch_concurrency
         self._tasks: dict[str, Callable[[Lease], Awaitable[None]]] = {
             START: self._start_batch,

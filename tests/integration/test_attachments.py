@@ -80,7 +80,9 @@ async def at_work(store, blobs, provider):
     known, transport = settings(provider.url), Transport(max_bytes=1 << 26)
     executor = Executor(Router(known), transport, Attachments(Files(store), blobs))
     worker = LeaseWorker(store, [run_job], FAST)
-    batches = Batches(store, blobs, executor, known, worker.leaving)
+    batches = Batches(
+        store, blobs, executor, known, attachments=Attachments(Files(store), blobs), leaving=worker.leaving
+    )
     worker.ctx.update(executor=executor, bodies=Bodies(blobs, 1 << 18), store=store, batches=batches)
     serving = asyncio.create_task(worker.serve())
     try:

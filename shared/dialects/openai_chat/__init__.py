@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.chat import ChatRequest, ChatResponse
+from shared.dialects import openai_errors
 from shared.dialects.base import NO_HEADERS, Dialect, Head, StreamRenderer
 from shared.dialects.openai_chat import embeddings, errors, request
 from shared.dialects.openai_chat import response as answers
@@ -43,12 +44,12 @@ class OpenAIChat:
         return ChunkRenderer(include_usage=request.include_usage)
 
     def render_error(self, error: GatewayError, request_id: str) -> bytes:
-        """See `errors.render_error`."""
-        return errors.render_error(error)
+        """See `openai_errors.render_error`."""
+        return openai_errors.render_error(error)
 
     def error_status(self, error: GatewayError) -> int:
-        """See `errors.error_status`."""
-        return errors.error_status(error)
+        """See `openai_errors.error_status`."""
+        return openai_errors.error_status(error)
 
     def stream_error(self, error: GatewayError, job: Job, last: bytes) -> bytes:
         """See `errors.stream_error`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from shared.dialects.base import Head
-from shared.dialects.openai_chat.errors import decode, invalid
+from shared.dialects.openai_errors import decode, invalid
 from shared.wire import openai_embeddings as wire
 
 _ENVELOPE = msgspec.json.Decoder(wire.Envelope)

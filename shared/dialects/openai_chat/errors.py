@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from shared import sse
-from shared.dialects.openai_errors import decode, error_status, invalid, render_error
+from shared.dialects.openai_errors import render_error
 from shared.errors import GatewayError
-
-__all__ = ["decode", "error_status", "invalid", "render_error", "stream_error"]
 
 
 def stream_error(error: GatewayError) -> bytes:

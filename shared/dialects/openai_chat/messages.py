@@ -21,7 +21,7 @@ from shared.chat import (
     ToolCall,
     ToolResult,
 )
-from shared.dialects.openai_chat.errors import decode, invalid
+from shared.dialects.openai_errors import decode, invalid
 from shared.dialects.openai_sources import file_source, source
 from shared.wire import openai_chat as wire
 

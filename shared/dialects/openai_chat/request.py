@@ -9,8 +9,8 @@ from msgspec import Raw
 
 from shared.chat import ChatRequest, Foreign, OutputFormat, Reasoning, Tool, ToolChoice
 from shared.dialects.base import Head
-from shared.dialects.openai_chat.errors import decode, invalid
 from shared.dialects.openai_chat.messages import WIRE, Conversation, Hints
+from shared.dialects.openai_errors import decode, invalid
 from shared.dialects.openai_own import is_own, own_fallbacks
 from shared.wire import openai_chat as wire
 

@@ -25,7 +25,7 @@ _MAX_STOPS = 4
 _SCHEMA_NAME = "response"
 """Name of a JSON schema that came without one, as Anthropic's do."""
 _MODEL = r"^(?:.*/)?"
-_REASONING_MODEL = re.compile(_MODEL + r"(?:o\d|gpt-(?:[5-9]|\d\d))")
+REASONING_MODEL = re.compile(_MODEL + r"(?:o\d|gpt-(?:[5-9]|\d\d))")
 """OpenAI's reasoning models, which renamed the system role to `developer`."""
 _EFFORT_NONE = re.compile(_MODEL + r"gpt-(?:5\.[1-9]|[6-9]|\d\d)")
 """Models that can be told not to reason; the ones before gpt-5.1 know no such effort."""
@@ -52,7 +52,7 @@ def edit(body: bytes, row: Row, model: str) -> bytes:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest("The body is not a JSON object", code="invalid_json") from error
     fields["model"] = Raw(_ENCODER.encode(model))
-    if "fallbacks" in fields and _is_strings(fields["fallbacks"]):
+    if "fallbacks" in fields and is_strings(fields["fallbacks"]):
         del fields["fallbacks"]
     if bytes(fields.get("provider", Raw())).startswith(b'"'):  # an object is OpenRouter's own
         del fields["provider"]
@@ -70,7 +70,8 @@ def asks_usage(body: bytes) -> bool:
         return False
 
 
-def _is_strings(raw: Raw) -> bool:
+def is_strings(raw: Raw) -> bool:
+    """Whether it is a list of strings, as the gateway's own `fallbacks` are."""
     try:
         _STRINGS.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -140,7 +141,7 @@ def _unless_strict(name: str, value: _Value | None, row: Row, losses: Losses) ->
 
 def _system_role(model: str, row: Row) -> str:
     """`developer` where the row says so and the model is one that has it; `system` is understood everywhere else."""
-    return "developer" if row.system_role == "developer" and _REASONING_MODEL.match(model) else "system"
+    return "developer" if row.system_role == "developer" and REASONING_MODEL.match(model) else "system"
 
 
 def _tools(request: ChatRequest, row: Row, losses: Losses) -> tuple[list[wire.Tool], str | wire.ToolChoice | None]:

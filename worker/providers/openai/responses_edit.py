@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 from shared.errors import InvalidRequest
 from shared.wire.openai_chat import NULL
 from shared.wire.openai_responses import REDACTED_TAG, SIGNATURE_TAG
-from worker.providers.openai.request import _REASONING_MODEL, _is_strings
+from worker.providers.openai.request import REASONING_MODEL, is_strings
 
 
 class _Item(Struct):
@@ -62,7 +62,7 @@ def edit(body: bytes, model: str, operation: str) -> bytes:
 def _edited(body: bytes, model: str, operation: str) -> bytes:
     fields = _FIELDS.decode(body)
     fields["model"] = Raw(_ENCODER.encode(model))
-    if _is_strings(fields.get("fallbacks", NULL)):
+    if is_strings(fields.get("fallbacks", NULL)):
         del fields["fallbacks"]
     if bytes(fields.get("provider", NULL)).startswith(b'"'):
         del fields["provider"]
@@ -79,7 +79,7 @@ def _edited(body: bytes, model: str, operation: str) -> bytes:
 
 
 def _reasons(model: str) -> bool:
-    return bool(_REASONING_MODEL.match(model)) and not _CHAT_MODEL.search(model)
+    return bool(REASONING_MODEL.match(model)) and not _CHAT_MODEL.search(model)
 
 
 def _with_sealed(include: Raw) -> Raw:
