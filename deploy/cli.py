@@ -17,7 +17,8 @@ import msgspec
 from deploy.config_report import config_report
 from shared import logs
 from shared.config_file import Loaded, load
-from shared.settings import Settings, SettingsError
+from shared.masked import SettingsError
+from shared.settings import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shared.config_file import Loaded
-from shared.settings import ObjectStoreSettings, ProviderSettings, VirtualKey, mask_url
+from shared.governance_settings import VirtualKey
+from shared.masked import mask_url
+from shared.provider_settings import ProviderSettings
+from shared.settings import ObjectStoreSettings
 
 
 def config_report(loaded: Loaded, path: str | None) -> list[str]:

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from deploy.private_files import write_private
 from deploy.probes import free_port
-from shared.settings import Masked
+from shared.masked import Masked
 
 _ON_PATH = ("valkey-server", "redis-server")
 _FAKE = (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from shared.settings import ProviderSettings, Settings
+from shared.provider_settings import ProviderSettings
+from shared.settings import Settings
 
 _MODELS = {"anthropic": "claude-haiku-5-5", "openai": "gpt-4o-mini"}
 _SNIPPET = """\

@@ -26,7 +26,8 @@ from deploy.start_lines import Running, start_lines
 from shared.config_environment import simulator_config
 from shared.config_file import load, read_document
 from shared.logs import LogFormat
-from shared.settings import Settings, mask_url
+from shared.masked import mask_url
+from shared.settings import Settings
 
 _STOP_ORDER = ("api", "worker", "simulator", "redis")
 _STARTS_WITHIN_S = 30.0

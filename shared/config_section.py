@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared.settings import SettingsError
+from shared.masked import SettingsError
 
 REFERENCE = re.compile(r"env\.([A-Za-z_][A-Za-z0-9_]*)")
 """A value that stands for an environment variable, in Bifrost's spelling."""

@@ -7,7 +7,7 @@ from collections.abc import Container
 import msgspec
 
 from shared.errors import InvalidRequest
-from shared.settings import PROVIDER_NAMES
+from shared.provider_settings import PROVIDER_NAMES
 
 LONGEST_NAME = 512
 """Characters; names of cloud providers' models and deployments have up to 300."""

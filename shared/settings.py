@@ -8,72 +8,12 @@ Credentials are shown as `***` by repr and str.
 from __future__ import annotations
 
 from typing import ClassVar
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-PROVIDER_NAMES = frozenset(
-    {
-        "anthropic",
-        "azure",
-        "bedrock",
-        "cerebras",
-        "deepseek",
-        "fireworks",
-        "gemini",
-        "groq",
-        "mistral",
-        "ollama",
-        "openai",
-        "openrouter",
-        "perplexity",
-        "together",
-        "vertex",
-        "vllm",
-        "xai",
-    }
-)
-"""Providers that need no `custom_provider_config`; how to speak to each is a row of the worker's catalog."""
-
-MASK = "***"
-
-
-class SettingsError(Exception):
-    """A setting stops the start.
-
-    Attributes:
-        path: where it stands, as in `providers.openai.keys[0].weight`, or the file when it cannot be read.
-        message: what was expected and what was found; never a credential.
-    """
-
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(f"{path}: {message}")
-        self.path = path
-        self.message = message
-
-
-def mask_url(url: str) -> str:
-    """The URL with its user and password, if any, replaced by `***`."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    return urlunsplit(parts._replace(netloc=f"{MASK}@{parts.netloc.rpartition('@')[2]}"))
-
-
-class Masked(msgspec.Struct, frozen=True):
-    """A struct with credentials; its repr shows `***` for the fields in `hidden` and masks URLs."""
-
-    hidden: ClassVar[frozenset[str]] = frozenset()
-
-    def __repr__(self) -> str:
-        shown = (f"{name}={self._shown(name)}" for name in self.__struct_fields__)
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-    def _shown(self, name: str) -> str:
-        value = getattr(self, name)
-        if name in self.hidden and value:
-            return repr(MASK)
-        return repr(mask_url(value)) if name.endswith("url") and isinstance(value, str) else repr(value)
+from shared.governance_settings import VirtualKey
+from shared.masked import Masked
+from shared.provider_settings import ProviderSettings
 
 
 class HeaderFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,91 +53,6 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: tuple[str, ...] = ()
     max_jobs_per_key: int = 100_000
     max_running_jobs_per_key: int = 0
-
-
-class VirtualKey(Masked, frozen=True, kw_only=True):
-    """A caller's credential and its share of the gateway: an entry of `governance.virtual_keys`.
-
-    Attributes:
-        name: unique; default `virtual-key-1`, `virtual-key-2`, …
-        value: the credential, a literal or `env.NAME`; any text.
-        active: key `is_active`: false refuses whoever sends it; default true.
-        weight: turns in line for one of a caller with weight 1; default 1. Ours.
-        max_jobs: unfinished jobs; default `client.max_jobs_per_key`. Ours.
-        max_running_jobs: jobs that run at once, 0 for no limit; default `client.max_running_jobs_per_key`. Ours.
-    """
-
-    hidden: ClassVar[frozenset[str]] = frozenset({"value"})
-
-    name: str
-    value: str
-    active: bool = True
-    weight: float = 1.0
-    max_jobs: int = 100_000
-    max_running_jobs: int = 0
-
-
-class ProviderKey(Masked, frozen=True, kw_only=True):
-    """A provider's credential: an entry of `providers.{name}.keys`.
-
-    Attributes:
-        name: unique within the provider; default `key-1`, `key-2`, …
-        value: the credential, a literal or `env.NAME`; empty only for a provider without keys.
-        models: models it may be used for; default `*`, all; an empty list means none.
-        weight: its share in the weighted random choice among the provider's keys; default 1.
-    """
-
-    hidden: ClassVar[frozenset[str]] = frozenset({"value"})
-
-    name: str
-    value: str
-    models: tuple[str, ...] = ("*",)
-    weight: float = 1.0
-
-
-class NetworkSettings(Masked, frozen=True, kw_only=True):
-    """How a provider is reached: `providers.{name}.network_config`, keys named as the attributes.
-
-    The API process, which calls no provider, has neither `base_url` nor `extra_headers`.
-
-    Attributes:
-        base_url: origin and path prefix, no trailing slash; default the catalog's.
-        default_request_timeout_in_seconds: seconds for one attempt; default 600, what the vendors' SDKs allow.
-        max_retries: attempts after the first, per target; default 2, as the vendors' SDKs.
-        retry_backoff_initial_ms: first delay between attempts, ms; key `retry_backoff_initial`; default 500.
-        retry_backoff_max_ms: longest delay between attempts, ms; key `retry_backoff_max`; default 5000.
-        stream_idle_timeout_in_seconds: seconds a stream may be silent; default 60.
-        extra_headers: sent with every request; values may be credentials and are never shown; default none.
-    """
-
-    hidden: ClassVar[frozenset[str]] = frozenset({"extra_headers"})
-
-    base_url: str | None = None
-    default_request_timeout_in_seconds: float = 600.0
-    max_retries: int = 2
-    retry_backoff_initial_ms: int = 500
-    retry_backoff_max_ms: int = 5000
-    stream_idle_timeout_in_seconds: float = 60.0
-    extra_headers: dict[str, str] = {}
-
-
-class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One provider: `providers.{name}`.
-
-    Attributes:
-        name: as in `provider/model`.
-        keys: its credentials; always empty in the API process, which holds none.
-        network: how it is reached.
-        base_provider_type: `custom_provider_config.base_provider_type`: the provider whose wire a custom one
-            speaks; None for a provider of the catalog.
-        key_less: it is called without a credential: local servers, or `custom_provider_config.is_key_less`.
-    """
-
-    name: str
-    keys: tuple[ProviderKey, ...] = ()
-    network: NetworkSettings = NetworkSettings()
-    base_provider_type: str | None = None
-    key_less: bool = False
 
 
 class RedisSettings(Masked, frozen=True, kw_only=True):

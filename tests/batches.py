@@ -19,8 +19,9 @@ from shared.files import Files
 from shared.ids import job_id, now_ms
 from shared.jobs import Job
 from shared.lanes import Lane
+from shared.provider_settings import NetworkSettings, ProviderKey, ProviderSettings
 from shared.queue import DEFAULT_SHARE, Queue, Share
-from shared.settings import NetworkSettings, ProviderKey, ProviderSettings, Settings, WorkerSettings
+from shared.settings import Settings, WorkerSettings
 from shared.stores.blobs import BlobMissing, Blobs
 from shared.stores.redis import RedisStore
 from worker.attachments import Attachments

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Protocol, TypeAlias
 from urllib.parse import quote
 
 import msgspec
 
+from shared.chat import ChatRequest
 from shared.dialects import DIALECTS
 from shared.dialects.base import Dialect
 from shared.errors import Failure, Garbled, GatewayError, ProviderError, StoreError, Unsupported
 from shared.ids import now_ms
 from shared.jobs import Attempt, Job, Outcome
 from shared.models import ListedModel
-from shared.sse import FrameReader
 from worker.attachments import Attachments
 from worker.lease import Lease
-from worker.providers.base import PassThrough
+from worker.providers.base import PassThrough, Reader, Row
 from worker.relay import Pieces, Relay, SameWire, Translated
 from worker.retry import Next, decide
 from worker.routing import Router, Target, place
@@ -64,13 +64,39 @@ class Asked(Protocol):
     attempts: tuple[Attempt, ...]
 
 
-class Executor:
-    """Turns what was asked into an outcome; without `attachments`, ids of files stay what they are."""
+class Media(Protocol):
+    """Fetches what a provider cannot fetch itself."""
 
-    def __init__(self, router: Router, transport: Transport, attachments: Attachments | None = None) -> None:
+    async def embedded(self, request: ChatRequest, row: Row) -> ChatRequest:
+        """The request with the bytes behind its URLs put in. Raises InvalidRequest, naming the field."""
+        ...
+
+
+Sign: TypeAlias = Callable[[Call, Target], Awaitable[Call]]
+"""Adds what a key's signature or token needs time for; most keys are a header that the adapter has set already."""
+
+
+class Executor:
+    """Turns what was asked into an outcome.
+
+    Without `attachments`, ids of files stay what they are; without `media`, URLs do; without `sign`, calls carry only
+    the headers of their adapter.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        transport: Transport,
+        attachments: Attachments | None = None,
+        *,
+        media: Media | None = None,
+        sign: Sign | None = None,
+    ) -> None:
         self._router = router
         self._transport = transport
         self._attachments = attachments
+        self._media = media
+        self._sign = sign
 
     async def run(self, asked: Asked) -> Outcome:
         """Make one attempt.
@@ -109,8 +135,8 @@ class Executor:
     async def _attempt(self, asked: Asked, target: Target) -> Outcome:
         job, dialect = asked.job, DIALECTS[asked.job.dialect]
         if wire := target.speaking(dialect.wire):
-            body = wire.edit(await self._with_files(asked), target.row, target.model, job.operation)
-            call = _call(job, target, wire, body)
+            body = wire.edit(await self._with_files(asked), target.row, target.upstream_model, job.operation)
+            call = await self._call(job, target, wire, body)
             if job.stream and isinstance(asked, Lease):
                 relay = SameWire(wire.tap(target.row, job, asked.body), target.row.name)
                 return await self._stream(asked, target, wire, call, relay)
@@ -142,9 +168,11 @@ class Executor:
 
     async def _translated(self, asked: Asked, dialect: Dialect, target: Target) -> Outcome:
         job, adapter = asked.job, target.adapter
-        request = dialect.parse(await self._with_files(asked), target.model, job.headers)
+        request = dialect.parse(await self._with_files(asked), target.upstream_model, job.headers)
+        if self._media is not None and not target.row.fetches:
+            request = await self._media.embedded(request, target.row)
         rendered = adapter.render(request, target.row, job.operation)
-        call = _call(job, target, adapter, rendered.body)
+        call = await self._call(job, target, adapter, rendered.body)
         headers = {"x-bf-dropped": ", ".join(rendered.dropped)} if rendered.dropped else {}
         if job.stream and isinstance(asked, Lease):
             renderer = dialect.stream(request, job, asked.body)
@@ -176,7 +204,7 @@ class Executor:
             async with self._transport.stream(call) as answer:
                 if answer.status >= 300:  # noqa: PLR2004 - as above
                     raise _refused(target, wire, answer.status, answer.headers, await answer.read())
-                await _pump(answer.chunks(), relay, pieces, target.row.name)
+                await _pump(answer.chunks(), wire.reader(), relay, pieces, target.row.name)
         except ProviderError as error:
             await pieces.close()
             if pieces.written:
@@ -187,6 +215,22 @@ class Executor:
             raise
         await pieces.close()
         return Outcome(status=200, body=relay.final, usage=relay.usage)
+
+    async def _call(self, job: Job, target: Target, wire: PassThrough, body: bytes) -> Call:
+        network = target.provider.network
+        call = Call(
+            method="POST",
+            url=target.base_url + wire.path(job.operation, target.upstream_model, stream=job.stream),
+            headers={**wire.headers(target.row, target.key.value, job.headers), **network.extra_headers},
+            body=body,
+            provider=target.row.name,
+            timeout_s=network.default_request_timeout_in_seconds,
+            idle_s=network.stream_idle_timeout_in_seconds,
+        )
+        return await self._signed(call, target)
+
+    async def _signed(self, call: Call, target: Target) -> Call:
+        return call if self._sign is None else await self._sign(call, target)
 
     # --- models ---------------------------------------------------------------------------------------
 
@@ -218,7 +262,7 @@ class Executor:
             provider=provider,
             timeout_s=MODELS_TIMEOUT_S,
         )
-        body = await self._send(target, target.adapter, call)
+        body = await self._send(target, target.adapter, await self._signed(call, target))
         try:
             listed = target.adapter.models(body)
         except msgspec.MsgspecError as cause:
@@ -234,7 +278,7 @@ class Executor:
                 raw=msgspec.UNSET if model.raw is None else model.raw,
             )
             for model in listed
-            if any("*" in key.models or model.id in key.models for key in target.provider.keys or (target.key,))
+            if any(key.serves(model.id) for key in target.provider.keys or (target.key,))
         ]
 
 
@@ -245,8 +289,7 @@ def _refused(target: Target, wire: PassThrough, status: int, headers: Mapping[st
     return wire.error(target.row, status, headers, body)
 
 
-async def _pump(chunks: AsyncIterator[bytes], relay: Relay, pieces: Pieces, provider: str) -> None:
-    reader = FrameReader()
+async def _pump(chunks: AsyncIterator[bytes], reader: Reader, relay: Relay, pieces: Pieces, provider: str) -> None:
     try:
         async for chunk in chunks:
             for frame in reader.feed(chunk):
@@ -256,19 +299,6 @@ async def _pump(chunks: AsyncIterator[bytes], relay: Relay, pieces: Pieces, prov
     for frame in reader.close():
         await pieces.write(relay.feed(frame))
     await pieces.write(relay.close())
-
-
-def _call(job: Job, target: Target, wire: PassThrough, body: bytes) -> Call:
-    network = target.provider.network
-    return Call(
-        method="POST",
-        url=target.base_url + wire.path(job.operation),
-        headers={**wire.headers(target.row, target.key.value, job.headers), **network.extra_headers},
-        body=body,
-        provider=target.row.name,
-        timeout_s=network.default_request_timeout_in_seconds,
-        idle_s=network.stream_idle_timeout_in_seconds,
-    )
 
 
 def _attempt(asked: Asked, target: Target, started_ms: int, error: ProviderError | None, then: Next | None) -> Attempt:

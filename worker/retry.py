@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from shared.errors import AuthFailed, Garbled, Overloaded, ProviderError, RateLimited, Rejected, TimedOut, Unreachable
-from shared.settings import NetworkSettings
+from shared.provider_settings import NetworkSettings
 
 PATIENCE_S = 120.0
 """Longest `retry-after` we wait for on the same target; OpenAI's SDK gives up beyond the same figure."""

@@ -10,13 +10,15 @@ import msgspec
 from shared.errors import InvalidRequest
 from shared.jobs import Attempt, Job
 from shared.models import split_model
-from shared.settings import ProviderKey, ProviderSettings, Settings
+from shared.provider_settings import ProviderKey, ProviderSettings
+from shared.settings import Settings
+from worker.providers.addresses import base_url
 from worker.providers.base import Adapter, PassThrough, Row
-from worker.providers.catalog import ROWS, adapters, base_url, custom, relays
+from worker.providers.catalog import ROWS, adapters, custom, relays
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Provider + model + key, chosen for one attempt."""
+    """Provider + model + key, chosen for one attempt; `model` is the name by which the client asked."""
 
     row: Row
     adapter: Adapter
@@ -32,7 +34,12 @@ class Target(msgspec.Struct, frozen=True):
     @property
     def base_url(self) -> str:
         """Origin and path prefix the call goes to."""
-        return base_url(self.row, self.provider.network.base_url)
+        return base_url(self.row, self.provider.network.base_url, self.key, self.upstream_model)
+
+    @property
+    def upstream_model(self) -> str:
+        """The model's name at the provider."""
+        return self.key.aliases.get(self.model, self.model)
 
     def speaking(self, wire: str) -> PassThrough | None:
         """What passes a client's bodies of `wire` through to this provider; None when they must be translated."""
@@ -68,7 +75,8 @@ class Router:
             InvalidRequest: no key of the provider may serve the model.
         """
         row, settings = self._row(provider)
-        return Target(row, ADAPTERS[row.wire], settings, model, self._key(row, settings, model))
+        key = self._key(row, settings, model)
+        return Target(row, _adapter(row, key.aliases.get(model, model)), settings, model, key)
 
     def any_target(self, provider: str) -> Target:
         """A target for asking the provider about itself: its first key, no model."""
@@ -80,7 +88,7 @@ class Router:
         return ROWS.get(provider) or custom(provider, settings.base_provider_type or "openai"), settings
 
     def _key(self, row: Row, settings: ProviderSettings, model: str) -> ProviderKey:
-        fitting = [key for key in settings.keys if "*" in key.models or model in key.models]
+        fitting = [key for key in settings.keys if key.serves(model)]
         if fitting:
             weights = [key.weight for key in fitting]
             return self._pick(fitting, weights=weights if any(weights) else None)[0]
@@ -89,6 +97,11 @@ class Router:
         raise InvalidRequest(
             f"model: no key of provider {row.name!r} may serve {model!r}.", param="model", code="model_not_found"
         )
+
+
+def _adapter(row: Row, model: str) -> Adapter:
+    """What speaks to this model: some providers serve other makers' models on the makers' own wire."""
+    return ADAPTERS[next((wire for prefix, wire in row.model_wires if model.startswith(prefix)), row.wire)]
 
 
 def place(attempts: tuple[Attempt, ...]) -> tuple[int, int]:

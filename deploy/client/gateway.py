@@ -12,7 +12,7 @@ import httpx
 import msgspec
 
 from deploy.client.texts import plain
-from shared.settings import mask_url
+from shared.masked import mask_url
 
 CONNECT_S = 5.0
 SILENT_S = 60.0

@@ -11,7 +11,8 @@ from typing import Protocol
 
 import msgspec
 
-from shared.settings import ObjectStoreSettings, SettingsError
+from shared.masked import SettingsError
+from shared.settings import ObjectStoreSettings
 
 CHUNK_BYTES = 1 << 20
 """The most that `read` yields at a time."""

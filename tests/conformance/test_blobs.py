@@ -12,7 +12,8 @@ import pytest
 from minio import Minio
 
 from shared.errors import StoreError
-from shared.settings import ObjectStoreSettings, SettingsError
+from shared.masked import SettingsError
+from shared.settings import ObjectStoreSettings
 from shared.stores.blobs import BlobMissing, open_blobs
 from shared.stores.folder import FolderBlobs
 from shared.stores.memory import MemoryBlobs

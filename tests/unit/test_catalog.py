@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from worker.providers.addresses import base_url
 from worker.providers.anthropic import ANTHROPIC
-from worker.providers.catalog import ROWS, adapters, base_url, custom, relays
+from worker.providers.catalog import ROWS, adapters, custom, relays
 from worker.providers.openai import OPENAI
 from worker.providers.openai.responses import OPENAI_RESPONSES
+from worker.routing import NO_KEY
 
 NAMED = {
     "anthropic",
@@ -60,7 +62,7 @@ def test_responses_are_passed_through_to_those_who_speak_them() -> None:
 
 @pytest.mark.parametrize("name", ["azure", "vertex"])
 def test_a_provider_without_a_public_address_needs_one(name: str) -> None:
-    assert base_url(ROWS[name]) == ""
+    assert base_url(ROWS[name], None, NO_KEY, "m") == ""
 
 
 def test_only_local_servers_need_no_key() -> None:
@@ -82,7 +84,7 @@ def test_only_local_servers_need_no_key() -> None:
     ],
 )
 def test_a_configured_origin_gets_the_path_of_the_api(name: str, configured: str | None, expected: str) -> None:
-    assert base_url(ROWS[name], configured) == expected
+    assert base_url(ROWS[name], configured, NO_KEY, "m") == expected
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_a_configured_origin_gets_the_path_of_the_api(name: str, configured: str
 def test_a_custom_provider_speaks_the_wire_of_its_kind(kind: str, wire: str, auth: str, expected: str) -> None:
     row = custom("mine", kind)
     assert (row.name, row.wire, row.auth, row.base_url) == ("mine", wire, auth, None)
-    assert base_url(row, "http://h:1") == expected
+    assert base_url(row, "http://h:1", NO_KEY, "m") == expected
 
 
 def test_a_custom_provider_of_an_unknown_kind_is_refused() -> None:

@@ -3,8 +3,9 @@ import pytest
 from api.auth import ANONYMOUS, Door
 from api.headers import forwarded, refuse_async, wishes
 from shared.errors import InvalidRequest, NotAuthenticated, NotPermitted
+from shared.governance_settings import VirtualKey
 from shared.queue import Share
-from shared.settings import ClientSettings, HeaderFilter, Settings, VirtualKey
+from shared.settings import ClientSettings, HeaderFilter, Settings
 
 CLIENT = ClientSettings(async_job_result_ttl=3600, async_job_result_ttl_max=7200)
 

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from shared.batches import NATIVE_PROVIDERS
-from shared.settings import NetworkSettings, ProviderKey, ProviderSettings, Settings
+from shared.provider_settings import NetworkSettings, ProviderKey, ProviderSettings
+from shared.settings import Settings
 from worker.native_batches.anthropic import ANTHROPIC
 from worker.native_batches.offers import offers
 from worker.native_batches.openai import OPENAI

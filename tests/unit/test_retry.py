@@ -3,7 +3,7 @@ import pytest
 
 from shared.errors import AuthFailed, Failure, Garbled, Overloaded, RateLimited, Rejected, TimedOut, Unreachable
 from shared.jobs import Attempt
-from shared.settings import NetworkSettings
+from shared.provider_settings import NetworkSettings
 from worker.retry import Decision, Next, decide
 from worker.routing import place
 

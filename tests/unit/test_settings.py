@@ -8,17 +8,10 @@ import pytest
 from shared import logs
 from shared.config_environment import KEY_VARIABLES, environment_config, ollama_url, simulator_config
 from shared.config_file import Loaded, load
-from shared.settings import (
-    PROVIDER_NAMES,
-    ClientSettings,
-    ObjectStoreSettings,
-    ProviderKey,
-    RedisSettings,
-    Settings,
-    SettingsError,
-    VirtualKey,
-    WorkerSettings,
-)
+from shared.governance_settings import VirtualKey
+from shared.masked import SettingsError
+from shared.provider_settings import PROVIDER_NAMES, AzureKey, BedrockKey, ProviderKey, VertexKey
+from shared.settings import ClientSettings, ObjectStoreSettings, RedisSettings, Settings, WorkerSettings
 
 KEY = "sk-ant-a-real-looking-secret-0123456789"
 ONE_KEY = {"keys": [{"value": "k"}]}
@@ -448,7 +441,10 @@ def test_no_credential_is_shown(loaded):
     for shown in (repr(settings), str(settings), f"{settings.providers['anthropic'].keys}"):
         for secret in (KEY, "hush", "user:pass", "blue"):
             assert secret not in shown
-    assert repr(ProviderKey(name="a", value=KEY)) == "ProviderKey(name='a', value='***', models=('*',), weight=1.0)"
+    assert repr(ProviderKey(name="a", value=KEY)).startswith("ProviderKey(name='a', value='***', models=('*',)")
+    assert KEY not in repr(BedrockKey(region="r", access_key="a", secret_key=KEY, session_token=KEY))
+    assert KEY not in repr(AzureKey(endpoint="https://a", client_secret=KEY))
+    assert KEY not in repr(VertexKey(project_id="p", region="r", auth_credentials=KEY))
     assert repr(RedisSettings(url="redis://:pw@h:1/0")) == "RedisSettings(url='redis://***@h:1/0')"
     assert "access_key='***', secret_key='***'" in repr(ObjectStoreSettings(access_key="a", secret_key="b"))
 

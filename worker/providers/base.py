@@ -36,6 +36,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         api_path: path prefix to add when the operator gives an origin only, no trailing slash.
         relays: other wires the provider speaks, on which a client's own bodies are passed through.
         batches: whose batch API the provider has, `anthropic` or `openai`; empty for none.
+        model_wires: (prefix, adapter) pairs: models whose name begins so are spoken to by that adapter instead.
+        fetches: the provider itself fetches URLs of images and documents; else the worker does, and puts the bytes in.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     api_path: str = ""
     relays: tuple[str, ...] = ()
     batches: str = ""
+    model_wires: tuple[tuple[str, str], ...] = ()
+    fetches: bool = True
 
 
 class Rendered(msgspec.Struct, frozen=True):
@@ -73,6 +77,18 @@ class Model(msgspec.Struct, frozen=True):
     created_s: int | None = None
     owned_by: str | None = None
     raw: msgspec.Raw | None = None
+
+
+class Reader(Protocol):
+    """Cuts a provider's byte stream into frames: server-sent events, or what the wire has instead."""
+
+    def feed(self, chunk: bytes) -> list[Frame]:
+        """The frames completed by `chunk`. Raises ValueError when it is broken, or a frame is too large."""
+        ...
+
+    def close(self) -> list[Frame]:
+        """What was left when the stream ended."""
+        ...
 
 
 class StreamParser(Protocol):
@@ -111,8 +127,10 @@ class PassThrough(Protocol):
 
     wire: str
 
-    def path(self, operation: str) -> str:
-        """URL path below the row's base_url for a job's operation.
+    def path(self, operation: str, model: str = "", *, stream: bool = False) -> str:
+        """URL path, with its query, below the row's base_url for a job's operation.
+
+        `model` is the provider's own name; wires that carry it in the body ignore it, and `stream`.
 
         Raises:
             Unsupported: the wire has no such operation.
@@ -148,6 +166,10 @@ class PassThrough(Protocol):
         Raises:
             msgspec.DecodeError: the body is not JSON.
         """
+        ...
+
+    def reader(self) -> Reader:
+        """What cuts one stream of this wire into frames."""
         ...
 
     def tap(self, row: Row, job: Job, asked: bytes) -> StreamTap:

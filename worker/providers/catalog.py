@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from worker.providers.anthropic import ANTHROPIC
 from worker.providers.base import Adapter, PassThrough, Row
 from worker.providers.openai import OPENAI
@@ -116,15 +114,3 @@ def custom(name: str, base_provider_type: str) -> Row:
         raise ValueError(f"base_provider_type must be openai or anthropic, not {base_provider_type!r}")
     base = _CUSTOM[base_provider_type]
     return Row(name=name, wire=base.wire, auth=base.auth, api_path=base.api_path)
-
-
-def base_url(row: Row, configured: str | None = None) -> str:
-    """Where the row's API is, no trailing slash; empty when it has no default and nothing is configured.
-
-    A configured origin without a path gets the row's own path: `https://me.openai.azure.com` is enough for Azure.
-    """
-    if not configured:
-        return row.base_url or ""
-    url = configured.rstrip("/")
-    path = row.api_path or urlsplit(row.base_url or "").path
-    return url if urlsplit(url).path else url + path

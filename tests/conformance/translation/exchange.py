@@ -14,7 +14,6 @@ import msgspec
 from shared.dialects.base import Dialect
 from shared.errors import GatewayError
 from shared.jobs import Job
-from shared.sse import FrameReader
 from tests.conformance.translation.dialects import DIALECTS
 from tests.made import a_job
 from worker.providers.base import Adapter, PassThrough, Row
@@ -86,7 +85,7 @@ class Exchange:
         return self.dialect.render(found, job, body)
 
     def _stream(self, relay: Relay, job: Job, out: BaseHTTPRequestHandler) -> None:
-        reader, sent = FrameReader(), b""
+        reader, sent = self._adapter.reader(), b""
         try:
             for frame in [*reader.feed(self.answer.stream), *reader.close()]:
                 sent += relay.feed(frame)

@@ -27,8 +27,9 @@ from shared.dialects.base import Head
 from shared.dialects.openai_responses import history, resource, states
 from shared.jobs import Job, Outcome, Snapshot, State
 from shared.models import split_model
+from shared.provider_settings import NetworkSettings, ProviderKey, ProviderSettings
 from shared.queue import arq_record, pack, unpack_attempts, unpack_notice, unpack_outcome
-from shared.settings import ClientSettings, NetworkSettings, ProviderKey, ProviderSettings, Settings
+from shared.settings import ClientSettings, Settings
 from shared.stores.memory import MemoryBlobs
 from worker.executor import Executor
 from worker.lease import Lease

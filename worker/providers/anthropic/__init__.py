@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from shared.chat import ChatRequest, ChatResponse, Usage
 from shared.errors import ProviderError, Unsupported
 from shared.jobs import Job
+from shared.sse import FrameReader
 from worker.providers.anthropic import count, edit, errors, request, response, stream
-from worker.providers.base import Adapter, Model, Rendered, Row, StreamParser, StreamTap
+from worker.providers.base import Adapter, Model, Reader, Rendered, Row, StreamParser, StreamTap
 
 DEFAULT_VERSION = "2023-06-01"
 """`anthropic-version` of requests whose client named none: the version that still takes sampling parameters."""
@@ -23,7 +24,7 @@ _PATHS = {
 class _Anthropic:
     wire = "anthropic"
 
-    def path(self, operation: str) -> str:
+    def path(self, operation: str, model: str = "", *, stream: bool = False) -> str:
         if operation not in _PATHS:
             raise Unsupported(f"Anthropic's API has no operation {operation!r}.", code="unsupported_operation")
         return _PATHS[operation]
@@ -57,6 +58,9 @@ class _Anthropic:
 
     def stream(self, row: Row) -> StreamParser:
         return stream.Parser(row.name)
+
+    def reader(self) -> Reader:
+        return FrameReader()
 
     def tap(self, row: Row, job: Job, asked: bytes) -> StreamTap:
         return stream.Tap(row.name)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from shared.chat import ChatRequest, ChatResponse, Usage
 from shared.errors import ProviderError, Unsupported
 from shared.jobs import Job
-from worker.providers.base import Adapter, Model, Rendered, Row, StreamParser, StreamTap
+from shared.sse import FrameReader
+from worker.providers.base import Adapter, Model, Reader, Rendered, Row, StreamParser, StreamTap
 from worker.providers.openai import errors, stream
 from worker.providers.openai import request as requests
 from worker.providers.openai import response as answers
@@ -21,7 +22,7 @@ class OpenAI:
 
     wire = WIRE
 
-    def path(self, operation: str) -> str:
+    def path(self, operation: str, model: str = "", *, stream: bool = False) -> str:
         """URL path below the row's base_url for `chat`, `embeddings` or `models`.
 
         Raises:
@@ -66,6 +67,10 @@ class OpenAI:
     def stream(self, row: Row) -> StreamParser:
         """See `stream.Parser`."""
         return stream.Parser(row.name)
+
+    def reader(self) -> Reader:
+        """Server-sent events."""
+        return FrameReader()
 
     def tap(self, row: Row, job: Job, asked: bytes) -> StreamTap:
         """See `stream.Tap`; the usage chunk is dropped when `edit` asked for it and the client did not."""

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from shared.chat import Usage
 from shared.errors import ProviderError, Unsupported
 from shared.jobs import Job
+from shared.sse import FrameReader
 from shared.wire.openai_responses import WIRE
-from worker.providers.base import PassThrough, Row, StreamTap
+from worker.providers.base import PassThrough, Reader, Row, StreamTap
 from worker.providers.openai import OPENAI, responses_answer, responses_edit, responses_stream
 
 _PATHS = {"chat": "/responses", "count_tokens": "/responses/input_tokens"}
@@ -19,7 +20,7 @@ class OpenAIResponses:
 
     wire = WIRE
 
-    def path(self, operation: str) -> str:
+    def path(self, operation: str, model: str = "", *, stream: bool = False) -> str:  # noqa: ARG002 - the protocol's
         """URL path below the row's base_url for `chat` or `count_tokens`.
 
         Raises:
@@ -46,6 +47,10 @@ class OpenAIResponses:
     def usage(self, body: bytes) -> Usage:
         """See `responses_answer.usage`."""
         return responses_answer.usage(body)
+
+    def reader(self) -> Reader:
+        """Server-sent events."""
+        return FrameReader()
 
     def tap(self, row: Row, job: Job, asked: bytes) -> StreamTap:
         """See `responses_stream.Tap`."""
