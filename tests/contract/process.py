@@ -62,11 +62,13 @@ def already_running(environ: Mapping[str, str]) -> Gateway | None:
     return Gateway(url=url.rstrip("/"), simulator=environ.get("HERMOD_TEST_SIMULATOR")) if url else None
 
 
-def start(folder: Path) -> Gateway:
-    """Starts `hermod up` and waits until it is healthy and has said where its simulator is."""
-    port = _free_port()
+def start(folder: Path, config: Path | None = None) -> Gateway:
+    """Starts `hermod up` and waits until it is healthy; without a config, also until it has named its simulator."""
+    port = free_port()
     log, data = folder / "hermod-up.log", folder / "data"
     command = [str(Path(sys.executable).with_name("hermod")), "up", "--port", str(port), "--data-dir", str(data)]
+    if config is not None:
+        command += ["--config", str(config)]
     environment = {**clean_environment(), "PYTHONUNBUFFERED": "1"}
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -80,7 +82,9 @@ def start(folder: Path) -> Gateway:
     gateway = Gateway(url=f"http://127.0.0.1:{port}", process=process, log=log, data=data)
     try:
         eventually(lambda: _healthy(gateway), STARTS_WITHIN_S, "hermod up is not healthy")
-        gateway.simulator = eventually(lambda: _simulator(gateway.logged()), STARTS_WITHIN_S, "no simulator was named")
+        if config is None:
+            named = eventually(lambda: _simulator(gateway.logged()), STARTS_WITHIN_S, "no simulator was named")
+            gateway.simulator = named
     except BaseException as error:
         process.kill()
         process.wait()
@@ -131,7 +135,8 @@ def _arguments(pid: int) -> list[str]:
         return []
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

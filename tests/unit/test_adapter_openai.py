@@ -279,7 +279,7 @@ def test_a_strict_server_gets_no_openai_only_field() -> None:
     assert dropped == ("seed", "reasoning.effort", "user_id")
 
 
-OLLAMA = Row(name="ollama", wire="openai_chat")
+OLLAMA = Row(name="ollama", wire="openai_chat", chooses_freely=True)
 
 
 @pytest.mark.parametrize("choice", [ToolChoice("any"), ToolChoice("tool", ("f",)), ToolChoice("subset", ("f",))])
@@ -590,6 +590,11 @@ def test_every_finish_reason_has_a_meaning(finish: str | None, message: dict[str
     assert answer(message, finish).stop_reason is reason
 
 
+def test_a_call_that_is_said_in_both_forms_is_one_call() -> None:
+    both = {"tool_calls": [CALL], "function_call": CALL["function"]}
+    assert len(answer(both, "tool_calls").content) == 1
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -706,6 +711,12 @@ def parts(*frames: Frame) -> list[Event]:
     assert isinstance(first, Started)
     assert isinstance(last, Finished)
     return middle
+
+
+def test_a_streamed_call_that_is_said_in_both_forms_is_one_call() -> None:
+    function = {"name": "f", "arguments": "{}"}
+    both = chunk({"tool_calls": [{"index": 0, "id": "c", "function": function}], "function_call": function})
+    assert "".join(event.text for event in parts(both, CALLED) if isinstance(event, ArgumentsDelta)) == "{}"
 
 
 def test_a_text_stream_becomes_events_with_the_usage_at_the_end() -> None:

@@ -173,7 +173,7 @@ def _content(message: Answer, answer_id: str, cited: tuple[Citation, ...]) -> It
     for index, call in enumerate(message.tool_calls or ()):
         name = (call.function.name if call.function else None) or ""
         yield ToolCall(call.id or call_id(answer_id, index), name, arguments(call.function))
-    if message.function_call:
+    if message.function_call and not message.tool_calls:  # llama.cpp's server says both
         name = message.function_call.name or ""
         yield ToolCall(call_id(answer_id, 0), name, arguments(message.function_call))
 

@@ -98,8 +98,8 @@ class Parser:
                 self._annotated = True
                 events += parts.cite(cited)
             calls = delta.tool_calls or []
-            if delta.function_call:
-                calls = [*calls, WireCall(index=0, function=delta.function_call)]
+            if delta.function_call and not calls:  # llama.cpp's server says both
+                calls = [WireCall(index=0, function=delta.function_call)]
             for call in calls:
                 self._called = True
                 function = call.function or FunctionCall()
