@@ -25,19 +25,22 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         name: as in `provider/model`.
         wire: which adapter speaks to it.
         base_url: default origin and path prefix, no trailing slash; None when the operator must give one.
-        auth: header that carries the key: `bearer` (`Authorization: Bearer`), `x-api-key`, `api-key`.
+        auth: header that carries the key: `bearer` (`Authorization: Bearer`), else its name.
         key_optional: local servers need no key.
         max_tokens_field: the name this server understands for the output limit.
         stream_usage: the server accepts `stream_options.include_usage`.
         system_role: role of leading system text on OpenAI-compatible servers (`system` or `developer`).
         strict_fields: the server refuses fields it does not know, so OpenAI-only ones are left out.
+        chooses_freely: the server hears neither `tool_choice` nor `parallel_tool_calls`.
         reasoning_field: field of an assistant message in which the server takes its own reasoning back
             (`reasoning_content` or `reasoning`); None when it refuses or ignores it.
         api_path: path prefix to add when the operator gives an origin only, no trailing slash.
         relays: other wires the provider speaks, on which a client's own bodies are passed through.
-        batches: whose batch API the provider has, `anthropic` or `openai`; empty for none.
+        embeds: it has OpenAI's route for embeddings, though its own wire is another.
+        batches: whose batch API the provider has, `anthropic`, `bedrock`, `gemini` or `openai`; empty for none.
         model_wires: (prefix, adapter) pairs: models whose name begins so are spoken to by that adapter instead.
         fetches: the provider itself fetches URLs of images and documents; else the worker does, and puts the bytes in.
+        reads: beginnings of URLs that one which does not fetch reads all the same: its own stores.
     """
 
     name: str
@@ -49,12 +52,15 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     stream_usage: bool = True
     system_role: str = "system"
     strict_fields: bool = False
+    chooses_freely: bool = False
     reasoning_field: str | None = None
     api_path: str = ""
     relays: tuple[str, ...] = ()
+    embeds: bool = False
     batches: str = ""
     model_wires: tuple[tuple[str, str], ...] = ()
     fetches: bool = True
+    reads: tuple[str, ...] = ()
 
 
 class Rendered(msgspec.Struct, frozen=True):
@@ -93,6 +99,11 @@ class Reader(Protocol):
 
 class StreamParser(Protocol):
     """Turns the provider's frames into canonical events, keeping the promise of `shared/events.py`."""
+
+    @property
+    def usage(self) -> Usage:
+        """What the provider has told so far."""
+        ...
 
     def feed(self, frame: Frame) -> list[Event]:
         """Events of one frame."""

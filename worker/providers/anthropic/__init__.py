@@ -21,15 +21,23 @@ _PATHS = {
 }
 
 
-class _Anthropic:
+class Anthropic:
+    """The functions of this package in the shape of `Adapter`."""
+
     wire = "anthropic"
 
     def path(self, operation: str, model: str = "", *, stream: bool = False) -> str:
+        """URL path below the row's base_url for `chat`, `count_tokens` or `models`.
+
+        Raises:
+            Unsupported: any other operation.
+        """
         if operation not in _PATHS:
             raise Unsupported(f"Anthropic's API has no operation {operation!r}.", code="unsupported_operation")
         return _PATHS[operation]
 
     def headers(self, row: Row, key: str, client: Mapping[str, str]) -> dict[str, str]:
+        """The version, the client's own that may pass, the content type and the key."""
         made = {"anthropic-version": DEFAULT_VERSION, **client, "content-type": "application/json"}
         if key and row.auth == "bearer":
             made["authorization"] = f"Bearer {key}"
@@ -38,38 +46,49 @@ class _Anthropic:
         return made
 
     def edit(self, body: bytes, row: Row, model: str, operation: str = "chat") -> bytes:
+        """See `edit.edit`."""
         return edit.edit(body, model)
 
     def relabel(self, body: bytes, job: Job, asked: bytes) -> bytes:
+        """As it came: nobody can ask for it by its id again."""
         return body
 
     def render(self, request_: ChatRequest, row: Row, operation: str = "chat") -> Rendered:
+        """See `request.render`; of a count, what the endpoint takes."""
         rendered = request.render(request_, row.name)
         return count.only_counted(rendered) if operation == "count_tokens" else rendered
 
     def count(self, body: bytes) -> int:
+        """See `count.tokens`."""
         return count.tokens(body)
 
     def parse(self, body: bytes, row: Row) -> ChatResponse:
+        """See `response.parse`."""
         return response.parse(row.name, body)
 
     def usage(self, body: bytes) -> Usage:
+        """See `response.usage`."""
         return response.usage(body)
 
     def stream(self, row: Row) -> StreamParser:
+        """See `stream.Parser`."""
         return stream.Parser(row.name)
 
     def reader(self) -> Reader:
+        """Server-sent events."""
         return FrameReader()
 
     def tap(self, row: Row, job: Job, asked: bytes) -> StreamTap:
+        """See `stream.Tap`."""
         return stream.Tap(row.name)
 
     def error(self, row: Row, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        """See `errors.error`."""
         return errors.error(row.name, status, headers, body)
 
     def models(self, body: bytes) -> list[Model]:
+        """See `response.models`."""
         return response.models(body)
 
 
-ANTHROPIC: Adapter = _Anthropic()
+ANTHROPIC: Adapter = Anthropic()

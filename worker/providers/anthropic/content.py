@@ -29,6 +29,7 @@ from shared.chat import (
 from shared.chat import Source as Place
 from shared.media import is_text
 from shared.wire import anthropic as wire
+from worker.providers.call_ids import bare
 from worker.providers.documents import text_of
 from worker.providers.losses import Losses
 
@@ -137,6 +138,7 @@ def _thinking(part: Thinking | RedactedThinking, path: str, losses: Losses) -> w
 
 def _legal(call_id: str) -> str:
     """The caller's id, or one made of it where it has characters that the API refuses; calls and results agree."""
+    call_id = bare(call_id)
     return call_id if _CALL_ID.fullmatch(call_id) else "toolu_" + ids.digest(call_id.encode("utf-8", "replace"))[:24]
 
 

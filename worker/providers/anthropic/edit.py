@@ -9,6 +9,7 @@ from msgspec import Raw, Struct
 
 from shared.errors import InvalidRequest
 from shared.wire import anthropic as wire
+from worker.providers.call_ids import without_seals
 
 
 class _Block(Struct):
@@ -48,21 +49,26 @@ def edit(body: bytes, model: str) -> bytes:
     Raises:
         InvalidRequest: the body is not JSON in a place that was not looked at before.
     """
+    return _ENCODER.encode(edited(body, model))
+
+
+def edited(body: bytes, model: str) -> dict[str, Raw]:
+    """As `edit`, not yet put together again."""
     try:
         return _edited(body, model)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidRequest("The request body is not valid JSON.") from error
 
 
-def _edited(body: bytes, model: str) -> bytes:
-    fields = _FIELDS.decode(body)
+def _edited(body: bytes, model: str) -> dict[str, Raw]:
+    fields = _FIELDS.decode(without_seals(body))
     fields["model"] = Raw(_ENCODER.encode(model))
     fields.pop("provider", None)
     if "fallbacks" in fields and _is_strings(fields["fallbacks"]):
         del fields["fallbacks"]
     if "messages" in fields and (_TAGGED in body or _EMPTY.search(body)):
         fields["messages"] = _without_refused(fields["messages"])
-    return _ENCODER.encode(fields)
+    return fields
 
 
 def _is_strings(raw: Raw) -> bool:

@@ -7,9 +7,9 @@ from msgspec import Raw
 
 from shared.chat import ChatRequest, Foreign, OutputFormat, Text, Tool
 from shared.wire import anthropic as wire
-from worker.providers.anthropic.reasoning import plan
 from worker.providers.anthropic.turns import turns
 from worker.providers.base import Rendered
+from worker.providers.claude import plan
 from worker.providers.losses import Losses
 
 _ENCODER = msgspec.json.Encoder()

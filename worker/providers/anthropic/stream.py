@@ -59,6 +59,11 @@ class Parser:
         self._ours: int | None = None  # ours, None while a left-out block is open
         self._open_kind: type = object
 
+    @property
+    def usage(self) -> Usage:
+        """What the beginning told, and the last event that counts."""
+        return canonical(self._usage)
+
     def feed(self, frame: Frame) -> list[Event]:
         """Events of one frame; nothing after the end."""
         if self._ended or not frame.data or frame.data == b"[DONE]":
@@ -106,7 +111,7 @@ class Parser:
         if self._started:
             return []
         self._started = True
-        return [Started(shell.id or "", shell.model or "", canonical(self._usage))]
+        return [Started(shell.id or "", shell.model or "", self.usage)]
 
     def _open(self, event: answer.StreamEvent) -> list[Event]:
         shell, part = block(event.content_block)
@@ -184,7 +189,7 @@ class Parser:
                 events += [PartStarted(self._next, Refusal("")), TextDelta(self._next, refusal.text)]
                 events.append(PartStopped(self._next))
         self._ended = True
-        return [*events, Finished(reason, canonical(self._usage), self._stop_sequence)]
+        return [*events, Finished(reason, self.usage, self._stop_sequence)]
 
 
 def _shell(

@@ -32,6 +32,7 @@ from shared.wire.openai_chat import (
     WrittenToolCall,
 )
 from worker.providers.base import Row
+from worker.providers.call_ids import bare
 from worker.providers.documents import text_of
 from worker.providers.losses import Losses
 
@@ -94,9 +95,9 @@ def _user(message: Message, path: str, losses: Losses) -> Iterator[WrittenReques
         if isinstance(part, ToolResult):
             results += 1
             text, moved = _result(part, at, losses)
-            yield WrittenRequestMessage("tool", text, tool_call_id=part.call_id)
+            yield WrittenRequestMessage("tool", text, tool_call_id=bare(part.call_id))
             if moved:
-                parts += [_text(f"From the result of tool call {part.call_id}:"), *moved]
+                parts += [_text(f"From the result of tool call {bare(part.call_id)}:"), *moved]
         else:
             parts.append(_content(part, at, losses))
     if parts or not results:
@@ -125,7 +126,7 @@ def _assistant(message: Message, path: str, row: Row, losses: Losses) -> Written
                 refusals.append(part.text)
             case ToolCall():
                 function = WrittenFunction(part.name, part.arguments)
-                calls.append(WrittenToolCall(id=part.id, type="function", function=function))
+                calls.append(WrittenToolCall(id=bare(part.id), type="function", function=function))
             case Thinking() if part.origin == WIRE and row.reasoning_field:
                 reasoning.append(part.text)
             case Thinking() | RedactedThinking():

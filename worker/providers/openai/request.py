@@ -12,6 +12,7 @@ from shared.chat import ChatRequest, Foreign, OutputFormat, Reasoning, Tool, Too
 from shared.errors import InvalidRequest
 from shared.wire import openai_chat as wire
 from worker.providers.base import Rendered, Row
+from worker.providers.call_ids import without_seals
 from worker.providers.losses import Losses
 from worker.providers.openai.messages import render_messages
 
@@ -33,8 +34,6 @@ _NO_EFFORT = re.compile(_MODEL + r"(?:gpt-[34]|chatgpt)")
 """OpenAI's models that do not reason: they refuse an effort."""
 _HIGH_AT_MOST = re.compile(_MODEL + r"(?:o\d|gpt-oss|gpt-5(?:\.1)?(?![.\d]|.*-max))")
 """Models that know no effort above `high`."""
-_CHOOSES_FREELY = frozenset({"ollama"})
-"""Servers that hear neither `tool_choice` nor `parallel_tool_calls`."""
 _BUDGET_EFFORTS = ((2_048, "low"), (8_192, "medium"), (24_576, "high"))
 """Largest thinking budget, in tokens, that counts as an effort; more is `xhigh`."""
 
@@ -48,7 +47,7 @@ def edit(body: bytes, row: Row, model: str) -> bytes:
         InvalidRequest: the body is not a JSON object.
     """
     try:
-        fields = _FIELDS.decode(body)
+        fields = _FIELDS.decode(without_seals(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest("The body is not a JSON object", code="invalid_json") from error
     fields["model"] = Raw(_ENCODER.encode(model))
@@ -151,7 +150,7 @@ def _tools(request: ChatRequest, row: Row, losses: Losses) -> tuple[list[wire.To
             raise losses.refuse_foreign(tool)
         tools.append(_tool(tool))
     choice = request.tool_choice
-    if choice is not None and row.name in _CHOOSES_FREELY:
+    if choice is not None and row.chooses_freely:
         return _freely_chosen(choice, tools, row, losses), None
     if choice is None or (not tools and choice.mode in {"auto", "none"}):
         return tools, None  # a choice without tools is refused
@@ -178,7 +177,7 @@ def _freely_chosen(choice: ToolChoice, tools: list[wire.Tool], row: Row, losses:
 
 
 def _parallel(request: ChatRequest, row: Row, losses: Losses) -> bool | None:
-    if row.name in _CHOOSES_FREELY and request.parallel_tool_calls is False:
+    if row.chooses_freely and request.parallel_tool_calls is False:
         losses.drop("parallel_tool_calls")
         return None
     return request.parallel_tool_calls

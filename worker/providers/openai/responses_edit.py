@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 from shared.errors import InvalidRequest
 from shared.wire.openai_chat import NULL
 from shared.wire.openai_responses import REDACTED_TAG, SIGNATURE_TAG
+from worker.providers.call_ids import without_seals
 from worker.providers.openai.request import REASONING_MODEL, is_strings
 
 
@@ -60,7 +61,7 @@ def edit(body: bytes, model: str, operation: str) -> bytes:
 
 
 def _edited(body: bytes, model: str, operation: str) -> bytes:
-    fields = _FIELDS.decode(body)
+    fields = _FIELDS.decode(without_seals(body))
     fields["model"] = Raw(_ENCODER.encode(model))
     if is_strings(fields.get("fallbacks", NULL)):
         del fields["fallbacks"]

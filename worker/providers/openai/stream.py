@@ -35,7 +35,7 @@ class Parser:
         self._parts: Serialiser | None = None
         self._called = self._refused = self._over = False
         self._finish: str | None = None
-        self._usage = Usage(known=False)
+        self.usage = Usage(known=False)
         self._sources = AnswerBody()  # the last chunk that named any
         self._annotated = False
 
@@ -72,7 +72,7 @@ class Parser:
     def _chunk(self, chunk: AnswerBody) -> list[Event]:
         found = _usage(chunk.usage, chunk.x_groq)
         if found:
-            self._usage = found
+            self.usage = found
         if names_sources(chunk):
             self._sources = chunk
         if not chunk.choices:
@@ -81,7 +81,7 @@ class Parser:
         events: list[Event] = []
         if self._parts is None:
             self._parts = Serialiser(self._provider, chunk.id or "")
-            events.append(Started(chunk.id or "", chunk.model or "", self._usage, seconds(chunk.created)))
+            events.append(Started(chunk.id or "", chunk.model or "", self.usage, seconds(chunk.created)))
         for choice in chunk.choices:
             if not choice.index:  # a second choice was not asked for
                 events += self._choice(choice, self._parts)
@@ -116,7 +116,7 @@ class Parser:
         except Garbled as error:
             return [Broken(error)]
         reason = stop_reason(self._finish, called=self._called, refused=self._refused)
-        return [*events, Finished(reason, self._usage)]
+        return [*events, Finished(reason, self.usage)]
 
     def _close(self, parts: Serialiser) -> list[Event]:
         """Events of the end. The sources of a whole answer are its citations where nothing was annotated."""

@@ -1,4 +1,4 @@
-"""How hard to think, as the asked model understands it: an effort, or on older models a budget."""
+"""How hard a Claude is to think, whoever serves it, as the model understands it: an effort, or a budget."""
 
 from __future__ import annotations
 

@@ -1,0 +1,82 @@
+"""The adapter for Amazon Bedrock's Converse API, which every chat model there is behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from shared.chat import ChatRequest, ChatResponse, Usage
+from shared.errors import ProviderError, Unsupported
+from shared.jobs import Job
+from shared.wire.bedrock import WIRE
+from worker.providers.base import Adapter, Model, Rendered, Row, StreamParser, StreamTap
+from worker.providers.base import Reader as AnyReader
+from worker.providers.bedrock import count, errors, request, response, stream
+from worker.providers.bedrock.frames import Reader
+
+_ACTIONS = {"chat": "converse", "count_tokens": "count-tokens"}
+_STREAMED = "converse-stream"
+
+
+class _Bedrock:
+    wire = WIRE
+
+    def path(self, operation: str, model: str = "", *, stream: bool = False) -> str:
+        if operation not in _ACTIONS:
+            raise _no_such(operation)
+        action = _STREAMED if stream and operation == "chat" else _ACTIONS[operation]
+        return f"/model/{quote(model, safe='')}/{action}"
+
+    def headers(self, row: Row, key: str, client: Mapping[str, str]) -> dict[str, str]:
+        """Without a key of Bedrock's own, the call is signed when it is whole."""
+        made = {name: value for name, value in client.items() if not name.startswith("anthropic-")}
+        made["content-type"] = "application/json"
+        if key:
+            made["authorization"] = f"Bearer {key}"
+        return made
+
+    def edit(self, body: bytes, row: Row, model: str, operation: str = "chat") -> bytes:
+        raise _no_client()
+
+    def relabel(self, body: bytes, job: Job, asked: bytes) -> bytes:
+        return body
+
+    def render(self, request_: ChatRequest, row: Row, operation: str = "chat") -> Rendered:
+        rendered = request.render(request_, row.name)
+        return count.only_counted(rendered) if operation == "count_tokens" else rendered
+
+    def count(self, body: bytes) -> int:
+        return count.tokens(body)
+
+    def parse(self, body: bytes, row: Row) -> ChatResponse:
+        return response.parse(row.name, body)
+
+    def usage(self, body: bytes) -> Usage:
+        return response.usage(body)
+
+    def stream(self, row: Row) -> StreamParser:
+        return stream.Parser(row.name)
+
+    def reader(self) -> AnyReader:
+        return Reader()
+
+    def tap(self, row: Row, job: Job, asked: bytes) -> StreamTap:
+        raise _no_client()
+
+    def error(self, row: Row, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        return errors.error(row.name, status, headers, body)
+
+    def models(self, body: bytes) -> list[Model]:
+        """Raise Unsupported: the models are listed at another address, which takes another signature."""
+        raise _no_such("models")
+
+
+def _no_such(operation: str) -> Unsupported:
+    return Unsupported(f"Bedrock's Converse API has no operation {operation!r}.", code="unsupported_operation")
+
+
+def _no_client() -> Unsupported:
+    return Unsupported("No client of the gateway speaks Converse.", code="unsupported_operation")
+
+
+BEDROCK: Adapter = _Bedrock()

@@ -1,0 +1,94 @@
+"""The tools of a request, and what Converse cannot say of them."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec import Raw
+
+from shared.chat import ChatRequest, Foreign, Tool, ToolCall, ToolChoice
+from shared.wire import bedrock as wire
+from worker.providers.losses import Losses
+
+FORBIDDEN = "Answer without calling a tool."
+"""The choice that Converse lacks, in words."""
+
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_ENCODER = msgspec.json.Encoder()
+_NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
+_OBJECT = Raw(b'"object"')
+
+_ONE_CALL_AT_MOST = re.compile(r"claude-(?!instant|2|3)")
+"""Models whose own `tool_choice` may stand in additionalModelRequestFields."""
+
+
+def config(request: ChatRequest, losses: Losses) -> tuple[wire.ToolConfig | None, bool]:
+    """`toolConfig`, and whether the model must be told in words not to call.
+
+    Beside a call in the history Converse demands tools, also where none may be called.
+
+    Raises:
+        Unsupported: a tool of another vendor's.
+    """
+    choice = request.tool_choice or ToolChoice("auto")
+    tools = [_spec(tool, losses) for tool in request.tools if _is_left(tool, choice)]
+    if tools and choice.mode != "none":
+        return wire.ToolConfig(tools, _choice(choice)), False
+    called = _called(request)
+    if not called:
+        return None, False
+    if request.tools:
+        losses.drop("tool_choice")
+    return wire.ToolConfig(tools or called), True
+
+
+def single(request: ChatRequest, losses: Losses) -> dict[str, object]:
+    """The model's own way to have one call at a time; beside a tool that must be called there is none."""
+    if request.parallel_tool_calls is not False or not request.tools:
+        return {}
+    free = request.tool_choice is None or request.tool_choice.mode == "auto"
+    if free and _ONE_CALL_AT_MOST.search(request.model):
+        return {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
+    losses.drop("parallel_tool_calls")
+    return {}
+
+
+def _is_left(tool: Tool | Foreign, choice: ToolChoice) -> bool:
+    """Whether the choice leaves the tool: there is no list of allowed ones."""
+    return choice.mode != "subset" or (isinstance(tool, Tool) and tool.name in choice.names)
+
+
+def _spec(tool: Tool | Foreign, losses: Losses) -> wire.Tool:
+    if isinstance(tool, Foreign):
+        raise losses.refuse_foreign(tool)
+    schema = wire.InputSchema(_schema(tool.parameters))
+    return wire.Tool(wire.ToolSpec(tool.name, schema, tool.description or None, tool.strict))
+
+
+def _schema(parameters: Raw | None) -> Raw:
+    """The schema untouched, but with the `type` that OpenAI lets callers omit and Converse demands."""
+    if parameters is None:
+        return _NO_PARAMETERS
+    try:
+        fields = _FIELDS.decode(parameters)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return parameters
+    return parameters if "type" in fields else Raw(_ENCODER.encode({"type": _OBJECT, **fields}))
+
+
+def _choice(choice: ToolChoice) -> wire.ToolChoice | None:
+    match choice.mode:
+        case "any" | "subset":
+            return wire.ToolChoice(any={})
+        case "tool":
+            return wire.ToolChoice(tool=wire.NamedTool(choice.names[0]))
+        case _:
+            return None
+
+
+def _called(request: ChatRequest) -> list[wire.Tool]:
+    """Stand-ins for the tools that the history has calls of."""
+    parts = (part for message in request.messages for part in message.content)
+    names = dict.fromkeys(part.name for part in parts if isinstance(part, ToolCall))
+    return [wire.Tool(wire.ToolSpec(name, wire.InputSchema(_NO_PARAMETERS))) for name in names]
