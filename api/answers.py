@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
 
 from litestar.response.base import ASGIResponse
 from litestar.response.streaming import ASGIStreamingResponse
@@ -41,9 +42,20 @@ def pending(dialect: Dialect, job: Job, state: State, body: bytes = b"", *, wait
     return _json(dialect, job, 200, dialect.placeholder(job, state, body), headers)
 
 
-def streamed(dialect: Dialect, job: Job, events: AsyncIterator[bytes]) -> ASGIResponse:
+def repeated(dialect: Dialect, job: Job, outcome: Outcome, events: bytes = b"") -> ASGIResponse:
+    """An answer of the response cache, which no job gave; `events` are all of it when it is streamed."""
+    headers = {**outcome.headers, dialect.request_id_header: job.request_id}
+    if events:
+        headers["cache-control"] = "no-cache"
+        return ASGIResponse(body=events, headers=headers, media_type="text/event-stream")
+    return ASGIResponse(body=outcome.body, headers=headers, media_type="application/json")
+
+
+def streamed(
+    dialect: Dialect, job: Job, events: AsyncIterator[bytes], headers: Mapping[str, str] = MappingProxyType({})
+) -> ASGIResponse:
     """The job's events as they come."""
-    headers = _headers(dialect, job, {"cache-control": "no-cache"})
+    headers = _headers(dialect, job, {**headers, "cache-control": "no-cache"})
     return ASGIStreamingResponse(iterator=events, media_type="text/event-stream", headers=headers)
 
 

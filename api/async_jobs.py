@@ -7,17 +7,14 @@ from typing import Any
 import msgspec
 
 from api.answers import body_of
+from api.cached import debug
 from api.times import rfc3339
+from shared.bifrost_jobs import REQUEST_TYPES
 from shared.dialects.base import Dialect
 from shared.jobs import Job, Outcome, Snapshot, State
 
 _STATUS = {State.QUEUED: "pending", State.RUNNING: "processing", State.SUCCEEDED: "completed"}
 """Every other state is `failed` in Bifrost's words."""
-_REQUEST_TYPES = {
-    ("openai_chat", "chat"): "chat_completion",
-    ("openai_chat", "embeddings"): "embedding",
-    ("openai_responses", "chat"): "responses",
-}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -55,9 +52,11 @@ def _ending(dialect: Dialect, job: Job, state: State, outcome: Outcome) -> dict[
 
 def _with_extra_fields(body: bytes, job: Job, outcome: Outcome) -> msgspec.Raw:
     """The answer, a JSON object, with Bifrost's `extra_fields` as its last member; its own bytes are not decoded."""
-    extra = {
+    extra: dict[str, Any] = {
         "provider": outcome.headers.get("x-bf-provider", ""),
         "model_requested": job.model,
-        "request_type": _REQUEST_TYPES[job.dialect, job.operation],
+        "request_type": REQUEST_TYPES[job.dialect, job.operation],
     }
+    if job.cache is not None:
+        extra["cache_debug"] = debug(job, outcome)
     return msgspec.Raw(body.rstrip().removesuffix(b"}") + b',"extra_fields":' + _encode(extra) + b"}")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hmac
+import re
 from collections.abc import Mapping
 
 import msgspec
 
-from shared.errors import NotAuthenticated, NotPermitted
-from shared.ids import digest
+from shared.errors import InvalidRequest, NotAuthenticated
+from shared.governance import Grant
+from shared.governance_keyring import Keyring
+from shared.governance_settings import RequiredHeader
 from shared.jobs import Job
 from shared.queue import Share
 from shared.settings import Settings
@@ -23,23 +27,28 @@ class Caller(msgspec.Struct, frozen=True):
     Attributes:
         owner: a hash of the virtual key, never the key.
         share: what the owner may have of the gateway.
+        grant: which providers and models; None for all.
     """
 
     owner: str
     share: Share
+    grant: Grant | None = None
+
+    def check(self, provider: str, model: str) -> None:
+        """Raises NotPermitted when the caller may not use the model at the provider."""
+        if self.grant is not None:
+            self.grant.check(provider, model)
 
 
 class Door:
-    """Knows the virtual keys, as hashes, and the share of each."""
+    """Knows what a request needs to be let in, and the virtual keys, as hashes."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, keyring: Keyring | None = None) -> None:
         client = settings.client
+        self.keyring = Keyring(settings) if keyring is None else keyring
         self._key_required = client.enforce_auth_on_inference
+        self._headers = [(rule, re.compile(rule.pattern)) for rule in settings.governance.required_headers]
         self._usual = Share(max_running=client.max_running_jobs_per_key, max_unfinished=client.max_jobs_per_key)
-        self._shares = {
-            owner_of(key.value): Share(key.weight, key.max_running_jobs, key.max_jobs) if key.active else None
-            for key in settings.virtual_keys
-        }
 
     def caller(self, headers: Mapping[str, str]) -> Caller:
         """The caller of a request: `x-bf-vk`, or an SDK's key header whose value begins `sk-bf-`.
@@ -47,13 +56,18 @@ class Door:
         Other values in the SDKs' key headers are dummies that keep the SDK content; they are ignored.
 
         Raises:
-            NotAuthenticated: no virtual key although `client.enforce_auth_on_inference` asks for one, or one that
-                `governance.virtual_keys` does not list although it lists some.
-            NotPermitted: the key is not active.
+            InvalidRequest: a header of `client.required_headers` is missing or has another value.
+            NotAuthenticated: no virtual key although `client.enforce_auth_on_inference` asks for one, or one that is
+                unknown although some are listed or have been created.
+            NotPermitted: the key is not active, or has expired.
+            StoreError: which keys there are has not been read yet.
         """
+        if self._headers:
+            self._check_headers(headers)
         key = headers.get("x-bf-vk") or _sdk_key(headers)
         if key:
-            return self._known(owner_of(key))
+            owner, grant = self.keyring.of_value(key)
+            return Caller(owner, self._usual if grant is None else grant.share, grant)
         if self._key_required:
             raise NotAuthenticated(
                 "A virtual key is required: send it as `x-bf-vk`, or as the SDK's api_key (it begins `sk-bf-`).",
@@ -61,15 +75,13 @@ class Door:
             )
         return Caller(ANONYMOUS, self._usual)
 
-    def _known(self, owner: str) -> Caller:
-        if not self._shares:
-            return Caller(owner, self._usual)
-        if owner not in self._shares:
-            raise NotAuthenticated("The virtual key is unknown to this gateway.", code="virtual_key_unknown")
-        share = self._shares[owner]
-        if share is None:
-            raise NotPermitted("The virtual key is not active; ask whoever issued it.", code="access_blocked")
-        return Caller(owner, share)
+    def _check_headers(self, headers: Mapping[str, str]) -> None:
+        for rule, pattern in self._headers:
+            sent = headers.get(rule.name)
+            if sent is None or not _has_value(rule, pattern, sent):
+                what = "missing" if sent is None else "not a value that is accepted"
+                message = f"{rule.name}: {what}; this gateway takes only requests with that header."
+                raise InvalidRequest(message, param=rule.name, code="missing_required_headers")
 
 
 def owns(owner: str, job: Job) -> bool:
@@ -77,9 +89,10 @@ def owns(owner: str, job: Job) -> bool:
     return job.owner in {owner, ANONYMOUS}
 
 
-def owner_of(key: str) -> str:
-    """The owner a virtual key stands for."""
-    return "vk:" + digest(key.encode())[:32]
+def _has_value(rule: RequiredHeader, pattern: re.Pattern[str], sent: str) -> bool:
+    if rule.value:
+        return hmac.compare_digest(rule.value.encode(), sent.encode())
+    return pattern.fullmatch(sent) is not None
 
 
 def _sdk_key(headers: Mapping[str, str]) -> str | None:

@@ -28,16 +28,19 @@ from api.batching import (
     OpenAIRequests,
 )
 from api.headers import Wishes, forwarded, refuse_async, wishes
+from api.incoming import incoming
 from api.submit import AnyRequest, Gateway
 from shared import files
 from shared.batch_records import BatchRecords
 from shared.batches import NATIVE_PROVIDERS, Batch, BatchState, Item, Progress, blob, items_of
-from shared.errors import CallerError, GatewayError, InvalidRequest, NotFound, Stalled, TooLarge
+from shared.errors import CallerError, GatewayError, InvalidRequest, NotFound, NotPermitted, Stalled, TooLarge
 from shared.files import Files
 from shared.ids import digest, now_ms, request_id, uuid_of
 from shared.jobs import Job
 from shared.lanes import Lane
+from shared.queue import DEFAULT_SHARE
 from shared.stores.blobs import BlobMissing
+from shared.traces import current
 
 INTAKE_S = 3000.0
 """Longest time a create may take: the sweep must not take the first shards for forgotten before the last is there."""
@@ -119,7 +122,18 @@ class Intake:
 
     async def retry(self, request: AnyRequest, progress: Progress) -> Progress:
         """A batch of those items of an ended one that did not succeed. Raises GatewayError."""
-        asker, old = self._asker(request), progress.batch
+        return await self._retry(self._asker(request), progress)
+
+    async def retry_for_owner(self, progress: Progress) -> Progress:
+        """The same, asked for by an operator. Raises GatewayError."""
+        owner = progress.batch.owner
+        grant = await self._gateway.door.keyring.of_owner(owner)
+        caller = Caller(owner, grant.share if grant else DEFAULT_SHARE, grant)
+        wish = wishes({}, self._gateway.settings.client)
+        return await self._retry(Asker(caller, wish, "", _mode("", caller), {}), progress)
+
+    async def _retry(self, asker: Asker, progress: Progress) -> Progress:
+        old = progress.batch
         failed = old.total - progress.counts.succeeded
         if not progress.state.final:
             raise InvalidRequest("The batch has not ended; only then what failed of it can be run again.")
@@ -152,12 +166,13 @@ class Intake:
         if mode and mode not in MODES:
             name = "x-bf-batch-mode"
             raise InvalidRequest(f"{name}: expected one of {', '.join(MODES)}, got {mode[:40]!r}.", param=name)
+        caller = self._gateway.door.caller(headers)
         provider = self._configured("provider", request.query_params.get("provider"))
         return Asker(
-            caller=self._gateway.door.caller(headers),
+            caller=caller,
             wish=wishes(headers, client),
             provider=provider or self._configured("x-model-provider", headers.get("x-model-provider")),
-            mode=mode,
+            mode=_mode(mode, caller),
             headers=forwarded(headers, client),
         )
 
@@ -221,7 +236,11 @@ class Intake:
         try:
             _check_native(batch)
             became = await self._records.create(
-                batch, what=what, look_for_same=asker.wish.retried, idempotency_key=asker.wish.idempotency_key
+                batch,
+                what=what,
+                look_for_same=asker.wish.retried,
+                idempotency_key=asker.wish.idempotency_key,
+                hooks=await self._gateway.webhooks.of_batch(batch, asker.wish.webhook),
             )
             if became == batch.id:
                 await self._start(batch, asker.caller)
@@ -249,8 +268,20 @@ class Intake:
             ttl_s=START_TTL_S,
             deadline_ms=batch.expires_ms,
             lane=Lane.ASYNC,  # the batch lane may be full of shards for hours
+            trace=current(),
         )
         await self._gateway.queue.submit(job, b"", waiter="", share=caller.share)
+
+
+def _mode(asked: str, caller: Caller) -> str:
+    """What a provider runs by itself cannot be stopped or charged request by request: a limited key's runs here."""
+    if caller.grant is None or not caller.grant.is_limited:
+        return asked
+    if asked == "native":
+        name = "x-bf-batch-mode"
+        message = f"{name}: batches of a virtual key with budgets, rate limits or a list of models run directly."
+        raise NotPermitted(message, param=name, code="native_blocked")
+    return "direct"
 
 
 def _check_native(batch: Batch) -> None:
@@ -279,17 +310,9 @@ def _among(shard: bytes, lines: bytes, first: int) -> list[Item]:
     return [replace(item, index=index) for index, item in enumerate(items, first)]
 
 
-async def _body(request: AnyRequest, limits: Limits) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises TooLarge before more than the limit has been taken."""
-    declared = request.headers.get("content-length", "")
-    left = limits.size
-    if declared.isdigit() and int(declared[:18]) > left:
-        raise _too_large("The body", limits)
-    async for chunk in request.stream():
-        left -= len(chunk)
-        if left < 0:
-            raise _too_large("The body", limits)
-        yield chunk
+def _body(request: AnyRequest, limits: Limits) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises TooLarge before more than the limit has been taken, Encoded."""
+    return incoming(request, limits.size, _too_large("The body", limits))
 
 
 def _too_large(what: str, limits: Limits) -> TooLarge:

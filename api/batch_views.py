@@ -13,10 +13,11 @@ import msgspec
 
 from api.times import rfc3339
 from shared.batch_records import named_after
-from shared.batches import BatchState, Progress
+from shared.batches import BatchState, Progress, Spent
 from shared.errors import InvalidRequest
 from shared.ids import named
 from shared.paging import page_size
+from shared.prices import dollars
 
 DEFAULT_PAGE = 20
 ANTHROPIC_PAGE, OPENAI_PAGE = 1000, 100
@@ -67,7 +68,7 @@ def anthropic_id(batch_id: str) -> str:
 
 
 def anthropic_batch(progress: Progress, public_url: str | None) -> dict[str, Any]:
-    """https://docs.claude.com/en/api/retrieving-message-batches, and `retry_of`.
+    """https://docs.claude.com/en/api/retrieving-message-batches, and `retry_of` and `spent`.
 
     The URL of the results is root-relative unless the gateway's own is known: SDKs send their key where it points.
     """
@@ -91,6 +92,7 @@ def anthropic_batch(progress: Progress, public_url: str | None) -> dict[str, Any
         "archived_at": None,
         "results_url": f"{base}/v1/messages/batches/{shown}/results" if progress.state.final else None,
         "retry_of": anthropic_id(batch.retry_of) if batch.retry_of else None,
+        "spent": _spent(progress.spent),
     }
 
 
@@ -118,7 +120,7 @@ def openai_id(batch_id: str) -> str:
 
 
 def openai_batch(progress: Progress) -> dict[str, Any]:
-    """https://platform.openai.com/docs/api-reference/batch/object, and `retry_of`.
+    """https://platform.openai.com/docs/api-reference/batch/object, and `retry_of` and `spent`.
 
     `failed` are the errored ones; what was cancelled or expired, and what is still processed, is counted beside.
     """
@@ -155,8 +157,9 @@ def openai_batch(progress: Progress) -> dict[str, Any]:
             "processing": batch.total - counts.ended,
         },
         "metadata": batch.metadata or None,
-        "usage": None,
+        "usage": _usage(progress.spent) if progress.spent.input or progress.spent.output else None,
         "retry_of": openai_id(batch.retry_of) if batch.retry_of else None,
+        "spent": _spent(progress.spent),
     }
 
 
@@ -183,3 +186,35 @@ def _seconds(unix_ms: int | None) -> int | None:
 def _list(data: list[dict[str, Any]], more: bool, **facts: str) -> bytes:
     first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return msgspec.json.encode({**facts, "data": data, "has_more": more, "first_id": first, "last_id": last})
+
+
+# --- both --------------------------------------------------------------------------------------------------
+
+
+def _spent(spent: Spent) -> dict[str, Any]:
+    """What the requests that succeeded have cost so far, in US dollars.
+
+    `native` of them ran at a provider's own batch API, for `saved_usd` less; `direct` did not. Of `unpriced` ones the
+    cost is not known and not in the sum, which is null when it would be of none.
+    """
+    priced = spent.native + spent.direct - spent.unpriced
+    known = priced > 0 or not spent.unpriced
+    return {
+        "cost_usd": dollars(spent.cost) if known else None,
+        "saved_usd": dollars(spent.saved) if known else None,
+        "unpriced": spent.unpriced,
+        "native": spent.native,
+        "direct": spent.direct,
+        "usage": _usage(spent),
+    }
+
+
+def _usage(spent: Spent) -> dict[str, Any]:
+    """Tokens, in OpenAI's words."""
+    return {
+        "input_tokens": spent.input,
+        "input_tokens_details": {"cached_tokens": spent.cached},
+        "output_tokens": spent.output,
+        "output_tokens_details": {"reasoning_tokens": spent.reasoning},
+        "total_tokens": spent.input + spent.output,
+    }

@@ -46,7 +46,8 @@ class Follower:
             return plain(DIALECTS[job.dialect], job, first.outcome or Outcome(status=Cancelled.status))
         if isinstance(first, Notice):
             raise NotFound("The events of this answer are no longer kept.", code="events_expired")
-        return streamed(DIALECTS[job.dialect], job, self._relayed(job, first, events, stack.pop_all(), pick))
+        headers = await self._queue.served_from_cache(job) if job.cache else {}
+        return streamed(DIALECTS[job.dialect], job, self._relayed(job, first, events, stack.pop_all(), pick), headers)
 
     async def _relayed(
         self,
@@ -73,7 +74,12 @@ class Follower:
                     self.leave(job)  # one that resumes leaves the job to whoever began it
 
     def leave(self, job: Job) -> None:
-        """Cancel the job unless somebody else waits for it, in a task of its own: the request's is being cancelled."""
+        """Cancel the job unless somebody else waits for it, in a task of its own: the request's is being cancelled.
+
+        The job of a client that was cut off by us goes on: its SDK asks again, elsewhere, and joins it.
+        """
+        if self._hub.stopping:
+            return
         task = asyncio.create_task(self._cancel(job))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)

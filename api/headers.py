@@ -9,6 +9,7 @@ import msgspec
 
 from shared.errors import InvalidRequest
 from shared.settings import ClientSettings
+from shared.traces import valid
 
 MAX_WAIT_S = 300.0
 """Longest `Prefer: wait`; beyond it load balancers cut the connection anyway."""
@@ -16,19 +17,26 @@ MAX_WAIT_S = 300.0
 PATIENCE_S = 600.0
 """Both vendors' SDKs give up on an answer after ten minutes, unless told otherwise."""
 
+LONGEST_NAME = 255
+"""Characters of a key's or session's name."""
+
 ALWAYS_FORWARDED = ("anthropic-version", "anthropic-beta")
 NEVER_FORWARDED = frozenset(
     {
+        "accept-encoding",
         "api-key",
         "authorization",
         "connection",
+        "content-encoding",
         "content-length",
         "content-type",
         "cookie",
+        "expect",
         "host",
         "keep-alive",
         "proxy-authenticate",
         "proxy-authorization",
+        "proxy-connection",
         "set-cookie",
         "te",
         "trailer",
@@ -38,7 +46,8 @@ NEVER_FORWARDED = frozenset(
         "x-goog-api-key",
     }
 )
-"""Credentials of the client and hop-by-hop headers (RFC 9110, section 7.6.1), whatever the allow-list says."""
+"""Credentials of the client, hop-by-hop headers (RFC 9110, section 7.6.1) and what says how the body is coded or sent,
+whatever the allow-list says."""
 
 
 class Wishes(msgspec.Struct, frozen=True):
@@ -52,6 +61,10 @@ class Wishes(msgspec.Struct, frozen=True):
         idempotency_key: empty when none was given.
         retried: the SDK says that this is a retry of its own.
         patience_s: how long the SDK waits for a plain answer before it gives up.
+        key: name of the provider key to use; empty for any.
+        session: requests of one go to the same provider key; empty for none.
+        trace: the client's `traceparent`; empty for none.
+        webhook: name of the endpoint that is to hear of the end; empty for none.
     """
 
     submit: bool
@@ -61,19 +74,27 @@ class Wishes(msgspec.Struct, frozen=True):
     idempotency_key: str
     retried: bool
     patience_s: float
+    key: str = ""
+    session: str = ""
+    trace: str = ""
+    webhook: str = ""
 
 
 def wishes(headers: Mapping[str, str], client: ClientSettings) -> Wishes:
     """Read the gateway's own headers. Raises InvalidRequest naming the header."""
     retry_count = headers.get("x-stainless-retry-count", "0")
     return Wishes(
-        submit=_flag("x-bf-async", headers.get("x-bf-async")),
+        submit=flag("x-bf-async", headers.get("x-bf-async")),
         poll_id=headers.get("x-bf-async-id", "").strip(),
         ttl_s=_ttl(headers.get("x-bf-async-job-result-ttl"), client),
         wait_s=_wait(headers),
         idempotency_key=headers.get("idempotency-key", ""),
         retried=retry_count.isascii() and retry_count.isdigit() and retry_count.strip("0") != "",
         patience_s=_patience(headers.get("x-stainless-timeout", "")),
+        key=_key(headers),
+        session=_name("x-bf-session-id", headers.get("x-bf-session-id", "")),
+        webhook=_name("x-bf-async-webhook", headers.get("x-bf-async-webhook", "")),
+        trace=valid(headers.get("traceparent", "")),
     )
 
 
@@ -111,13 +132,27 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern.lower()) for pattern in patterns)
 
 
-def _flag(name: str, value: str | None) -> bool:
+def flag(name: str, value: str | None) -> bool:
+    """A header that is true or false; absent is false. Raises InvalidRequest."""
     match (value or "").strip().lower():
         case "" | "false" | "0":
             return False
         case "true" | "1":
             return True
     raise InvalidRequest(f"{name}: expected `true` or `false`, got {str(value)[:40]!r}.", param=name)
+
+
+def _key(headers: Mapping[str, str]) -> str:
+    by_name, by_id = (_name(name, headers.get(name, "")) for name in ("x-bf-api-key", "x-bf-api-key-id"))
+    if by_name and by_id and by_name != by_id:
+        raise InvalidRequest("x-bf-api-key-id: another key than x-bf-api-key; leave one out.", param="x-bf-api-key-id")
+    return by_name or by_id
+
+
+def _name(header: str, value: str) -> str:
+    if len(value) > LONGEST_NAME:
+        raise InvalidRequest(f"{header}: longer than {LONGEST_NAME} characters.", param=header)
+    return value.strip()
 
 
 def _ttl(value: str | None, client: ClientSettings) -> int:

@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 
 from api.times import rfc3339
+from shared.cached_answer import HIT
 from shared.errors import InvalidRequest
 from shared.job_index import Cursor, Standing, Waiting
 from shared.jobs import Attempt, Outcome, State
 from shared.paging import page_size
+from shared.prices import dollars
 
 DEFAULT_PAGE = 20
 MAX_PAGE = 100
@@ -60,10 +62,15 @@ def listing(standings: list[Standing], limit: int) -> bytes:
 
 
 def job_object(standing: Standing) -> bytes:
-    """One job: besides what a listing shows, what it waits for and the error it ended with, in its surface's words."""
+    """One job: besides what a listing shows, what it waits for, its error in its surface's words and what it cost.
+
+    `cached` says that the response cache had its answer.
+    """
     more = {
         "waiting": waiting_view(standing.waiting) if standing.waiting else None,
-        "error": _error(standing.outcome) if standing.outcome else None,
+        "error": _error(standing.outcome) if standing.outcome and standing.state is not State.SUCCEEDED else None,
+        "cost_usd": dollars(standing.outcome.cost) if standing.outcome else None,
+        "cached": HIT in standing.outcome.headers if standing.outcome else False,
     }
     return msgspec.json.encode({**_fields(standing), **more})
 
@@ -103,8 +110,15 @@ def attempt_view(attempt: Attempt) -> dict[str, Any]:
 
 def waiting_view(waiting: Waiting) -> dict[str, Any]:
     """Why a queued job is not running."""
-    reason = "deferred" if waiting.due_ms is not None else "running_cap" if waiting.capped else "in_line"
-    return {"reason": reason, "position": waiting.position, "until": _time(waiting.due_ms)}
+    reason, _, target = waiting.why.partition(" ")
+    if not reason:
+        reason = "deferred" if waiting.due_ms is not None else "running_cap" if waiting.capped else "in_line"
+    return {
+        "reason": reason,
+        "position": waiting.position,
+        "until": _time(waiting.due_ms),
+        "target": target or None,
+    }
 
 
 def _error(outcome: Outcome) -> msgspec.Raw | None:

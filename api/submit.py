@@ -12,19 +12,25 @@ from msgspec.structs import replace
 
 from api.answers import finished, pending, plain
 from api.auth import Caller, Door, owns
+from api.cached import answered, cache_wish, planned, told_of
 from api.follow import Follower
 from api.headers import Wishes, forwarded, wishes
+from api.incoming import incoming
 from api.stored import Stored
 from api.wait import Hub, Waiter
 from shared.bodies import Bodies
 from shared.dialects.base import Dialect, Head
 from shared.errors import CallerError, Cancelled, InvalidRequest, TooLarge
+from shared.governance_keyring import Keyring
 from shared.ids import job_id, now_ms, request_id
 from shared.jobs import Job, Outcome, Snapshot, State
 from shared.lanes import Lane
+from shared.logs import about
 from shared.models import split_model
 from shared.queue import Queue, Submission, no_such_job
 from shared.settings import Settings
+from shared.traces import current
+from shared.webhook_book import WebhookBook
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -37,14 +43,23 @@ ASYNC_DEADLINE_S = 86_400
 class Gateway:
     """What the API process holds: settings without provider keys, the queue, the hub of waiting requests."""
 
-    def __init__(self, settings: Settings, queue: Queue, hub: Hub, bodies: Bodies) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        queue: Queue,
+        hub: Hub,
+        bodies: Bodies,
+        keyring: Keyring | None = None,
+        webhooks: WebhookBook | None = None,
+    ) -> None:
         self.settings = settings
         self.queue = queue
         self.hub = hub
         self.bodies = bodies
-        self.door = Door(settings)
+        self.door = Door(settings, keyring)
         self.follower = Follower(queue, hub)
         self.stored = Stored(queue, hub, bodies)
+        self.webhooks = WebhookBook(settings) if webhooks is None else webhooks
 
     async def answer(self, request: AnyRequest, dialect: Dialect, operation: str = "chat") -> ASGIApp:
         """Answer a POST whose body is a request of `dialect`. Raises GatewayError."""
@@ -96,12 +111,13 @@ class Gateway:
         if head.stream and wish.submit:
             raise InvalidRequest("stream: not possible together with x-bf-async; leave one out.", param="stream")
         for model in (head.model, *head.fallbacks):
-            split_model(model, self.settings.providers, dialect.default_provider)
+            asker.check(*split_model(model, self.settings.providers, dialect.default_provider))
         if head.previous:
             body = await self.stored.continued(body, head.previous, asker.owner)
         job = _job(dialect, operation, asker.owner, wish, head, forwarded(headers, client))
         if job.store and not wish.submit:
             job = replace(job, ttl_s=client.response_store_ttl)
+        job = planned(job, body, cache_wish(headers, self.settings.cache), self.settings)
         return job, body, wish.submit or head.background
 
     async def ask(self, request: AnyRequest, dialect: Dialect, operation: str) -> Outcome:
@@ -109,7 +125,7 @@ class Gateway:
         asker = self.door.caller(dict(request.headers))
         job = _job(dialect, operation, asker.owner, wishes({}, self.settings.client), Head(model=""), {})
         with self.hub.waiting(job.id) as waiter:
-            await self.queue.submit(job, b"", waiter=self.hub.channel, share=asker.share)
+            await self.queue.submit(job, b"", waiter=self.hub.channel, share=replace(asker.share, limits=None))
             return await self._outcome_or_leave(request, job, waiter)
 
     async def _submit(
@@ -127,6 +143,8 @@ class Gateway:
         with contextlib.ExitStack() as stack:
             waiter = stack.enter_context(self.hub.waiting(job.id))
             submission = await self._push(asker, job, body, wish, waits=waits, detached=detached)
+            if submission.cached is not None:
+                return answered(request.url.path, dialect, job, body, submission.cached)
             if not submission.new:
                 waiter = stack.enter_context(self.hub.waiting(submission.job_id))
                 waiter.miss()
@@ -138,12 +156,15 @@ class Gateway:
                 if outcome:
                     return finished(dialect, job, outcome)
                 return pending(dialect, job, State.QUEUED, body, waited=waits)
-            return plain(dialect, job, await self._outcome_or_leave(request, job, waiter))
+            outcome = await self._outcome_or_leave(request, job, waiter)
+            return plain(dialect, job, told_of(request.url.path, job, outcome))
 
     async def _push(
         self, asker: Caller, job: Job, body: bytes, wish: Wishes, *, waits: bool, detached: bool
     ) -> Submission:
         """Put the job into the queue, a large body saved before; one that was not needed after all is deleted."""
+        about(job.id, job.trace)
+        hooks = await self.webhooks.of_job(job, wish.webhook, detached=detached)
         job = await self.bodies.save_request(job, body)
         try:
             submission = await self.queue.submit(
@@ -154,11 +175,13 @@ class Gateway:
                 look_for_same=wish.retried,
                 idempotency_key=wish.idempotency_key,
                 share=asker.share,
+                hooks=hooks,
             )
         except CallerError:
             await self.bodies.discard_request(job)
             raise
         if not submission.new:
+            about(submission.job_id, job.trace)
             await self.bodies.discard_request(job)
         return submission
 
@@ -205,23 +228,16 @@ def _job(dialect: Dialect, operation: str, owner: str, wish: Wishes, head: Head,
         deadline_ms=now + int((ASYNC_DEADLINE_S if detached else wish.patience_s) * 1000),
         lane=Lane.ASYNC if detached else Lane.INTERACTIVE,
         store=head.store or head.background,
+        key=wish.key,
+        session=wish.session,
+        trace=current() or wish.trace,
     )
 
 
 async def read_body(request: AnyRequest, limit_mb: int) -> bytes:
-    """The whole body. Raises TooLarge before more than the limit is held."""
-    limit = limit_mb * 1024 * 1024
-    message = f"The body is larger than {limit_mb} MiB (client.max_request_body_size_mb)."
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
-        raise TooLarge(message)
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise TooLarge(message)
-        chunks.append(chunk)
-    return b"".join(chunks)
+    """The whole body. Raises TooLarge before more than the limit is held, Encoded."""
+    over = TooLarge(f"The body is larger than {limit_mb} MiB (client.max_request_body_size_mb).")
+    return b"".join([chunk async for chunk in incoming(request, limit_mb * 1024 * 1024, over)])
 
 
 async def _disconnected(request: AnyRequest) -> None:

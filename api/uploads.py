@@ -20,6 +20,7 @@ from multipart import (  # type: ignore[import-untyped]  # no stubs
     parse_options_header,
 )
 
+from api.incoming import incoming
 from api.submit import AnyRequest
 from shared.errors import InvalidRequest, Stalled, TooLarge
 from shared.stores.blobs import BINARY
@@ -149,15 +150,9 @@ class Form:
             raise self._wrong(f"the body is not well-formed multipart/form-data: {error}") from error
 
     async def _chunks(self) -> AsyncIterator[bytes]:
-        declared = self._request.headers.get("content-length", "")
-        left = self._most + FRAMING_BYTES
-        if declared.isdigit() and int(declared[:18]) > left:
-            raise too_large(self._wanted, self._most)
-        stream = self._request.stream()
+        over = too_large(self._wanted, self._most)
+        stream = incoming(self._request, self._most + FRAMING_BYTES, over)
         while chunk := await _next(stream):
-            left -= len(chunk)
-            if left < 0:
-                raise too_large(self._wanted, self._most)
             yield chunk
 
     def _wrong(self, what: str) -> InvalidRequest:

@@ -24,6 +24,16 @@ MAX_BEHIND = 256
 """Pieces kept in memory for a slow reader; beyond, they are read from Redis again."""
 
 
+class Stopping(GatewayError):
+    """503: this process is being stopped and its time is up; the job goes on, and a client that asks again joins it."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        message = "This process of the gateway is being stopped; ask again, another one answers."
+        super().__init__(message, code="gateway_stopping", retry_after_s=1)
+
+
 class Waiter:
     """One request waiting for one job."""
 
@@ -62,7 +72,11 @@ class Waiter:
 
 
 class Hub:
-    """All waiting requests of this API process."""
+    """All waiting requests of this API process.
+
+    Attributes:
+        stopping: set by `cut`: whoever is still connected does not go away, but is sent away.
+    """
 
     def __init__(self, queue: Queue, redis_url: str) -> None:
         self.channel = "hermod:api:" + secrets.token_hex(8)
@@ -70,6 +84,7 @@ class Hub:
         self._url = redis_url
         self._waiters: dict[str, list[Waiter]] = {}
         self._listener: asyncio.Task[None] | None = None
+        self.stopping = False
 
     async def open(self) -> None:
         """Start listening."""
@@ -81,11 +96,18 @@ class Hub:
             self._listener.cancel()
             await asyncio.wait([self._listener])
 
+    def cut(self) -> None:
+        """From now on nobody waits here: who does is told so, by Stopping, unless its job has just ended."""
+        self.stopping = True
+        self._miss()
+
     @contextlib.contextmanager
     def waiting(self, job_id: str) -> Iterator[Waiter]:
         """A waiter that hears of the job; enter it before the job is submitted."""
         waiter = Waiter(job_id)
         self._waiters.setdefault(job_id, []).append(waiter)
+        if self.stopping:
+            waiter.miss()
         try:
             yield waiter
         finally:
@@ -95,7 +117,12 @@ class Hub:
                 del self._waiters[job_id]
 
     async def outcome(self, waiter: Waiter, timeout_s: float | None = None) -> Outcome | None:
-        """Wait until the job is final; None after `timeout_s`. Raises StoreError when its record is gone."""
+        """Wait until the job is final; None after `timeout_s`.
+
+        Raises:
+            StoreError: its record is gone.
+            Stopping: the process is being stopped.
+        """
         loop = asyncio.get_running_loop()
         deadline = None if timeout_s is None else loop.time() + timeout_s
         while waiter.final is None:
@@ -111,7 +138,10 @@ class Hub:
 
         The pieces up to number `seen` are left out.
 
-        Raises StoreError when the job's record is gone, GatewayError when a part of its stream is.
+        Raises:
+            StoreError: the job's record is gone.
+            Stopping: the process is being stopped.
+            GatewayError: a part of the stream is gone.
         """
         loop = asyncio.get_running_loop()
         spoke = loop.time()
@@ -158,6 +188,8 @@ class Hub:
         waiter.behind = False
         if waiter.final is not None:
             return
+        if self.stopping:
+            raise Stopping
         try:
             snapshot = await self._queue.look(waiter.job_id, self.channel)
         except StoreError:
@@ -180,10 +212,13 @@ class Hub:
     async def _listen(self) -> None:
         async for message in listen(self._url, self.channel):
             if message is None:
-                for waiters in self._waiters.values():
-                    for waiter in waiters:
-                        waiter.miss()
+                self._miss()
                 continue
             notice = unpack_notice(message)
             for waiter in self._waiters.get(notice.job_id, ()):
                 waiter.tell(notice)
+
+    def _miss(self) -> None:
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                waiter.miss()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import msgspec
+from msgspec.structs import replace
 
 from deploy.config_report import config_report
 from shared import logs
@@ -32,6 +32,14 @@ def default_data_dir(environ: Mapping[str, str]) -> Path:
 
 
 _host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+_host_of_probe = click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address of its probes and metrics."
+)
+_metrics_port = click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="TCP port of its probes and metrics, 0 for none; default metrics_port of `client` or `worker`.",
+)
 _config = click.option(
     "--config",
     envvar="HERMOD_CONFIG",
@@ -47,8 +55,19 @@ _log_format = click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default="text",
+    envvar="HERMOD_LOG_FORMAT",
     show_default=True,
+    show_envvar=True,
     help="Of the lines on stderr.",
+)
+_log_level = click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    envvar="HERMOD_LOG_LEVEL",
+    show_default=True,
+    show_envvar=True,
+    help="From which on lines are written.",
 )
 
 
@@ -59,7 +78,7 @@ def _port(default: int) -> Callable[[_Function], _Function]:
 class _Commands(click.Group):
     """Knows besides its own commands those that talk to a gateway, and loads one when it is asked for."""
 
-    _talking = ("batches", "jobs", "submit")
+    _talking = ("batches", "jobs", "keys", "submit", "webhooks")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *self._talking])
@@ -84,17 +103,31 @@ def main() -> None:
 @_config
 @_data_dir
 @_log_format
+@_log_level
 def up(
-    host: str, port: int, workers: int, config: str | None, data_dir: Path | None, log_format: logs.LogFormat
+    host: str,
+    port: int,
+    workers: int,
+    *,
+    config: str | None,
+    data_dir: Path | None,
+    log_format: logs.LogFormat,
+    log_level: logs.LogLevel,
 ) -> None:
     """Run everything on this machine: API, workers, Redis, object store. Ctrl-C stops it."""
     from deploy import up as gateway  # noqa: PLC0415 - each command loads only what it runs
     from deploy.private_files import DataFolderBusy  # noqa: PLC0415 - the same
 
-    logs.configure(log_format)
+    logs.configure(log_format, log_level)
     folder = (data_dir or default_data_dir(os.environ)).resolve()
     options = gateway.Options(
-        host=host, port=port, workers=workers, config=config, data_dir=folder, log_format=log_format
+        host=host,
+        port=port,
+        workers=workers,
+        config=config,
+        data_dir=folder,
+        log_format=log_format,
+        log_level=log_level,
     )
     try:
         asyncio.run(gateway.run(options, os.environ))
@@ -105,29 +138,71 @@ def up(
 @main.command()
 @_host
 @_port(8080)
+@click.option(
+    "--drain",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seconds for which it still takes requests when told to stop, while /ready says 503.",
+)
+@click.option(
+    "--grace",
+    type=click.IntRange(min=1),
+    default=25,
+    show_default=True,
+    help="Seconds that requests and streams in flight then get to end.",
+)
+@_metrics_port
 @_config
 @_data_dir
 @_log_format
-def api(host: str, port: int, config: str | None, data_dir: Path | None, log_format: logs.LogFormat) -> None:
+@_log_level
+def api(  # noqa: PLR0913 - its options
+    host: str,
+    port: int,
+    *,
+    drain: int,
+    grace: int,
+    metrics_port: int | None,
+    config: str | None,
+    data_dir: Path | None,
+    log_format: logs.LogFormat,
+    log_level: logs.LogLevel,
+) -> None:
     """Run one API process: it faces clients and holds no provider key."""
-    logs.configure(log_format)
+    logs.configure(log_format, log_level)
     settings = _loaded(config, data_dir, secrets=False)
-    from api.app import serve  # noqa: PLC0415 - each command loads only what it runs
+    if metrics_port is not None:
+        settings = replace(settings, client=replace(settings.client, metrics_port=metrics_port))
+    from api.server import serve  # noqa: PLC0415 - each command loads only what it runs
 
-    serve(settings, host, port)
+    serve(settings, host, port, drain_s=drain, grace_s=grace)
 
 
 @main.command()
+@_host_of_probe
+@_metrics_port
 @_config
 @_data_dir
 @_log_format
-def worker(config: str | None, data_dir: Path | None, log_format: logs.LogFormat) -> None:
+@_log_level
+def worker(
+    host: str,
+    metrics_port: int | None,
+    *,
+    config: str | None,
+    data_dir: Path | None,
+    log_format: logs.LogFormat,
+    log_level: logs.LogLevel,
+) -> None:
     """Run one worker process: it takes jobs from Redis and calls the providers."""
-    logs.configure(log_format)
+    logs.configure(log_format, log_level)
     settings = _loaded(config, data_dir, secrets=True)
+    if metrics_port is not None:
+        settings = replace(settings, worker=replace(settings.worker, metrics_port=metrics_port))
     from worker.main import run  # noqa: PLC0415 - each command loads only what it runs
 
-    run(settings)
+    run(settings, host)
 
 
 @main.command()
@@ -138,10 +213,14 @@ def worker(config: str | None, data_dir: Path | None, log_format: logs.LogFormat
 @click.option("--error-rate", type=click.FloatRange(0, 1), default=0, help="Share of calls that fail, 0 to 1.")
 @click.option("--error-kind", default="529", show_default=True, help="A status, cut, cut-stream, garbage, …")
 @click.option("--seed", type=int, default=0, help="Of the draw for --error-rate.")
+@click.option("--requests-per-minute", type=click.IntRange(min=0), default=0, help="Of each key; 0 is no limit.")
+@click.option("--tokens-per-minute", type=click.IntRange(min=0), default=0, help="The same.")
+@click.option("--burst-s", type=click.FloatRange(min=0), default=60, help="Seconds' worth of these at once.")
 @_log_format
-def simulate(host: str, port: int, log_format: logs.LogFormat, **knobs: Any) -> None:
+@_log_level
+def simulate(host: str, port: int, log_format: logs.LogFormat, log_level: logs.LogLevel, **knobs: Any) -> None:
     """Run a stand-in for the providers, with latency and fault knobs and a ledger of every call."""
-    logs.configure(log_format)
+    logs.configure(log_format, log_level)
     from deploy.simulator.knobs import Knobs  # noqa: PLC0415 - each command loads only what it runs
     from deploy.simulator.server import serve  # noqa: PLC0415 - the same
 
@@ -170,6 +249,28 @@ def check(config: str | None, data_dir: Path | None) -> None:
     click.echo("\n".join(config_report(Loaded(settings=settings, warnings=loaded.warnings), config)))
 
 
+@config.command("reference")
+def print_reference() -> None:
+    """Print every setting with its meaning and default, as Markdown."""
+    from deploy.config_reference import reference  # noqa: PLC0415 - each command loads only what it runs
+
+    click.echo(reference())
+
+
+@main.group()
+def admin() -> None:
+    """Who may administer the gateway."""
+
+
+@admin.command("hash-password")
+@click.password_option(help="Asked for when it is not given.")
+def hash_password(password: str) -> None:
+    """Print the hash of a password, for admin.password_hash of config.json."""
+    from argon2 import PasswordHasher  # noqa: PLC0415 - each command loads only what it runs
+
+    click.echo(PasswordHasher().hash(password))
+
+
 def _loaded(config: str | None, data_dir: Path | None, *, secrets: bool) -> Settings:
     try:
         loaded = load(config, os.environ, secrets=secrets)
@@ -185,8 +286,7 @@ def _with_folder(settings: Settings, data_dir: Path | None) -> Settings:
     if settings.object_store.path or settings.object_store.endpoint:
         return settings
     folder = (data_dir or default_data_dir(os.environ)).resolve() / "objects"
-    store = msgspec.structs.replace(settings.object_store, path=str(folder))
-    return msgspec.structs.replace(settings, object_store=store)
+    return replace(settings, object_store=replace(settings.object_store, path=str(folder)))
 
 
 if __name__ == "__main__":

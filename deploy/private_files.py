@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from shared import bifrost_settings
-from shared.config_environment import KEY_VARIABLES
+from shared.config_environment import SECRET_VARIABLES
 from shared.config_section import REFERENCE
 
 _OF_WORKERS = frozenset({"base_url", "extra_headers"})
 _LEFT_OUT = bifrost_settings.TOP | {"governance"}
+_GOVERNANCE = ("virtual_keys", "teams", "customers", "budgets", "rate_limits")
 _SHARED_OF_PROVIDER = frozenset({"custom_provider_config", "network_config"})
 
 
@@ -59,19 +60,24 @@ def lock(path: Path) -> int:
 def api_document(document: dict[str, Any]) -> dict[str, Any]:
     """The document as the API process may see it: which providers there are, but no key and no way to reach them.
 
-    Virtual keys stay, and of `governance` only they: they are the clients' credentials, which the API process checks.
+    Of `governance` what it checks stays: virtual keys, which are the clients' credentials, and what they may have.
     """
     kept = {name: value for name, value in document.items() if name not in _LEFT_OUT}
     if "providers" in document:
         kept["providers"] = {name: _without_access(provider) for name, provider in document["providers"].items()}
-    if "virtual_keys" in (document.get("governance") or {}):
-        kept["governance"] = {"virtual_keys": document["governance"]["virtual_keys"]}
+    governance = document.get("governance") or {}
+    if shown := {name: governance[name] for name in _GOVERNANCE if name in governance}:
+        kept["governance"] = shown
     return kept
 
 
 def api_environment(document: dict[str, Any], environ: dict[str, str]) -> dict[str, str]:
-    """The environment without the variables that `providers` refers to or that usually hold a provider's key."""
-    secret = set(_references(document.get("providers"))) | set(KEY_VARIABLES.values())
+    """The environment without the variables that `providers` refers to or that usually hold a provider's key.
+
+    One that another section refers to stays: a cloud's key may be that of the object store.
+    """
+    others = _references({name: value for name, value in document.items() if name != "providers"})
+    secret = {*_references(document.get("providers")), *SECRET_VARIABLES}.difference(others)
     return {name: value for name, value in environ.items() if name not in secret}
 
 

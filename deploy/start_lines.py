@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from deploy.config_report import administration
 from shared.provider_settings import ProviderSettings
 from shared.settings import Settings
 
@@ -61,6 +62,7 @@ def start_lines(running: Running) -> list[str]:
         f"  Anthropic SDK  base_url={running.url}/anthropic",
         f"  OpenAI SDK     base_url={running.url}/openai",
         f"  health         {running.url}/health",
+        f"  console        {running.url}/console, {administration(settings)}",
         "",
     ]
     if running.simulator:

@@ -25,7 +25,7 @@ from deploy.redis_server import RedisServer, prepare
 from deploy.start_lines import Running, start_lines
 from shared.config_environment import simulator_config
 from shared.config_file import load, read_document
-from shared.logs import LogFormat
+from shared.logs import LogFormat, LogLevel
 from shared.masked import mask_url
 from shared.settings import Settings
 
@@ -51,6 +51,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         config: the operator's config.json, None to use the environment.
         data_dir: folder that is kept between runs.
         log_format: of all children.
+        log_level: the same.
     """
 
     host: str
@@ -59,6 +60,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     config: str | None
     data_dir: Path
     log_format: LogFormat
+    log_level: LogLevel = "info"
 
 
 async def run(options: Options, environ: Mapping[str, str]) -> None:
@@ -104,6 +106,7 @@ class Gateway:
         options.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._run_dir.mkdir(exist_ok=True, mode=0o700)
         self._lock = lock(self._run_dir / "lock")
+        self._log_options = ("--log-format", options.log_format, "--log-level", options.log_level)
         reason = why_not_bindable(options.host, options.port)
         if reason:
             raise CannotStart(
@@ -156,7 +159,7 @@ class Gateway:
         """Its URL."""
         port = free_port()
         address = ("--host", "127.0.0.1", "--port", str(port))
-        self._start("simulator", _hermod("simulate", *address, "--log-format", self._options.log_format))
+        self._start("simulator", _hermod("simulate", *address, *self._log_options))
         await self._until_up("simulator", lambda: listens("127.0.0.1", port))
         return f"http://127.0.0.1:{port}"
 
@@ -173,7 +176,7 @@ class Gateway:
 
     def _start_api_and_workers(self, worker_config: str) -> None:
         options = self._options
-        common = ("--data-dir", str(options.data_dir), "--log-format", options.log_format)
+        common = ("--data-dir", str(options.data_dir), "--metrics-port", "0", *self._log_options)
         write_document(self._run_dir / "api.json", api_document(self._document))
         address = ("--host", options.host, "--port", str(options.port))
         api = _hermod("api", "--config", str(self._run_dir / "api.json"), *address, *common)

@@ -1,14 +1,15 @@
 """Batches in Redis: created, counted, cancelled, finished, listed. Each write is one atomic step.
 
 hermod:batch:<id>          hash: spec state, the counts by ending, and Unix ms started finalizing ended cancelling;
-                           output error: the files of the results
+                           output error: the files of the results; hooks: who is to hear of the
+                           end; `spent` and a name → see Spent
 hermod:batch-done:<id>     set: numbers of the shards whose results are in the object store
-hermod:batch-items:<id>:<n>  hash of a shard that is running: item index → result, what a killed worker had done;
-                           `alone` and an index → how many crashes there had been when that item was last begun
-                           with no other at its side, and after how many of them it was
 hermod:batches:<owner>:<surface>  sorted set of the owner's batches; score = Unix ms of creation
+hermod:batches             the same of all owners', for operators
 hermod:batch-output:<id>   which running batch the file of that id will hold the results of
 hermod:batch-same:<d>, hermod:batch-idem:<d>  which batch an identical or same-keyed request became
+
+What workers note of the items that run is in `worker/item_records.py`.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from typing import Any
 
 import msgspec
 
-from shared.batches import Batch, BatchState, Counts, Ending, Progress
+from shared.batches import Batch, BatchState, Counts, Ending, Progress, Spent
 from shared.errors import Conflict, NotFound
 from shared.ids import digest
-from shared.lanes import CLOCK
+from shared.lanes import CLOCK, LUA
 from shared.queue import IDEMPOTENCY_S, SAME_REQUEST_S
 from shared.stores.redis import RedisStore, Script
+from shared.webhook_scripts import TELL
 
 RECORD = "hermod:batch:"
 OUTPUT = "hermod:batch-output:"
@@ -39,14 +41,16 @@ ANNOUNCED_S = 2 * 86_400
 """How long the file of a running batch's results is found: beyond every window."""
 LISTED = 10_000
 """Newest batches of an owner that its listing reaches."""
+LOOKED_AT = 500
+"""Batches looked at for one page of all owners'."""
 
 _uuid = lru_cache(maxsize=256)(uuid.UUID)
 _packer = msgspec.msgpack.Encoder()
-_unpack_result = msgspec.msgpack.Decoder(tuple[Ending, bytes]).decode
 _unpack_batch = msgspec.msgpack.Decoder(Batch).decode
 _ENDINGS = tuple(ending.value for ending in Ending)
 _TIMES = ("started", "finalizing", "ended", "cancelling")
-_FIELDS = ("spec", "state", *_ENDINGS, *_TIMES, "output", "error")
+_SPENT = Spent.__struct_fields__
+_FIELDS = ("spec", "state", *_ENDINGS, *_TIMES, "output", "error", *(f"spent {name}" for name in _SPENT))
 
 # As with a job, a request that already became a batch joins it, unless that was cancelled.
 _CREATE = Script(
@@ -67,7 +71,7 @@ local function earlier(what, look, name)
   return id and is_alive(id) and id
 end
 
-local function one(id, spec, owned, created, what, look, name)
+local function one(id, spec, owned, created, what, look, name, hooks)
   local record = 'hermod:batch:' .. id
   if redis.call('EXISTS', record) == 1 then return id end
   local other = earlier(what, look, name)
@@ -75,9 +79,12 @@ local function one(id, spec, owned, created, what, look, name)
   if name ~= '' then redis.call('SET', 'hermod:batch-idem:' .. name, id .. ' ' .. what, 'EX', IDEMPOTENCY_S) end
   if what ~= '' then redis.call('SET', 'hermod:batch-same:' .. what, id, 'EX', SAME_REQUEST_S) end
   redis.call('HSET', record, 'spec', spec, 'state', 'validating')
+  if hooks ~= '' then redis.call('HSET', record, 'hooks', hooks) end
   redis.call('EXPIRE', record, UNSTARTED_S)
-  redis.call('ZADD', owned, created, id)
-  redis.call('ZREMRANGEBYRANK', owned, 0, -LISTED - 1)
+  for _, list in ipairs({owned, 'hermod:batches'}) do
+    redis.call('ZADD', list, created, id)
+    redis.call('ZREMRANGEBYRANK', list, 0, -LISTED - 1)
+  end
   return id
 end
 """.replace("UNSTARTED_S", str(UNSTARTED_S))
@@ -93,64 +100,14 @@ local function one(id)
   local record = 'hermod:batch:' .. id
   local state = redis.call('HGET', record, 'state')
   if not state then return nil end
-  if redis.call('HEXISTS', record, 'ended') == 0 then redis.call('PERSIST', record) end
+  if redis.call('HEXISTS', record, 'ended') == 0 then
+    redis.call('PERSIST', record)
+    redis.call('SADD', 'hermod:batches-open', id)
+  end
   if state == 'validating' then redis.call('HSET', record, 'state', 'in_progress', 'started', clock_ms()) end
   return 1
 end
 """
-)
-
-# The fence makes sure that only the worker that holds the shard's lease counts, and HSETNX that an item counts once.
-_ITEM = Script(
-    """
-local function one(job, fence, id, shard, index, ending, result)
-  if redis.call('GET', 'arq:in-progress:' .. job) ~= fence then return 'lost' end
-  local record = 'hermod:batch:' .. id
-  local state = redis.call('HGET', record, 'state')
-  if not state then return 'lost' end
-  if redis.call('HSETNX', 'hermod:batch-items:' .. id .. ':' .. shard, index, result) == 1 then
-    redis.call('HINCRBY', record, ending, 1)
-  end
-  return state
-end
-""",
-    even_when_full=True,
-)
-
-_STATE = Script(
-    """
-local function one(job, fence, id)
-  if redis.call('GET', 'arq:in-progress:' .. job) ~= fence then return 'lost' end
-  return redis.call('HGET', 'hermod:batch:' .. id, 'state') or 'lost'
-end
-""",
-    even_when_full=True,
-)
-
-_ALONE = Script(
-    """
-local function one(job, fence, id, shard, index, crashes)
-  if redis.call('GET', 'arq:in-progress:' .. job) ~= fence then return 0 end
-  local items, field = 'hermod:batch-items:' .. id .. ':' .. shard, 'alone ' .. index
-  local last, times = string.match(redis.call('HGET', items, field) or '', '^(%d+) (%d+)$')
-  if last == crashes then return tonumber(times) end
-  redis.call('HSET', items, field, crashes .. ' ' .. (times or 0) + 1)
-  return (times or 0) + 1
-end
-""",
-    even_when_full=True,
-)
-
-_SHARD_DONE = Script(
-    """
-local function one(job, fence, id, shard, shards)
-  if redis.call('GET', 'arq:in-progress:' .. job) ~= fence then return -1 end
-  redis.call('SADD', 'hermod:batch-done:' .. id, shard)
-  redis.call('DEL', 'hermod:batch-items:' .. id .. ':' .. shard)
-  return tonumber(shards) - redis.call('SCARD', 'hermod:batch-done:' .. id)
-end
-""",
-    even_when_full=True,
 )
 
 _MOVE = Script(
@@ -167,7 +124,8 @@ end
 )
 
 _END = Script(
-    CLOCK
+    LUA
+    + TELL
     + """
 local function one(id, state, output, errors)
   local record = 'hermod:batch:' .. id
@@ -175,6 +133,8 @@ local function one(id, state, output, errors)
   redis.call('HSET', record, 'state', state, 'ended', clock_ms(), 'output', output, 'error', errors)
   redis.call('EXPIRE', record, KEPT_S)
   redis.call('EXPIRE', 'hermod:batch-done:' .. id, KEPT_S)
+  redis.call('SREM', 'hermod:batches-open', id)
+  announce(redis.call('HGET', record, 'hooks'), 'batch', state, 200, record)
   return 1
 end
 """.replace("KEPT_S", str(KEPT_S)),
@@ -186,6 +146,7 @@ _FORGET = Script(
 local function one(id, owned)
   redis.call('DEL', 'hermod:batch:' .. id, 'hermod:batch-done:' .. id)
   redis.call('ZREM', owned, id)
+  redis.call('ZREM', 'hermod:batches', id)
   return 1
 end
 """,
@@ -210,12 +171,18 @@ class BatchRecords:
         self._store = store
 
     async def create(
-        self, batch: Batch, *, what: str = "", look_for_same: bool = False, idempotency_key: str = ""
+        self,
+        batch: Batch,
+        *,
+        what: str = "",
+        look_for_same: bool = False,
+        idempotency_key: str = "",
+        hooks: bytes = b"",
     ) -> str:
         """Write the record; the batch is `validating`, and forgotten unless it is started.
 
-        `what` is a digest of the owner and all that was asked; `look_for_same` and `idempotency_key` are as for
-        `Queue.submit`. Returns the id of the batch that the request became: another's when it joined an earlier one.
+        `what` is a digest of the owner and all that was asked; `look_for_same`, `idempotency_key` and `hooks` are as
+        for `Queue.submit`. Returns the id of the batch that the request became: another's when it joined one.
 
         Raises:
             Conflict: the idempotency key was used for another request within 24 hours.
@@ -230,6 +197,7 @@ class BatchRecords:
             what,
             int(look_for_same),
             name,
+            hooks,
         )
         if became == b"conflict":
             raise Conflict(
@@ -265,13 +233,30 @@ class BatchRecords:
         With `before`, the `count` that stand just before it. A cursor that is unknown yields nothing.
         """
         key = f"hermod:batches:{owner}:{surface}"
-        ids = await self._store.call("ZREVRANGE", key, 0, LISTED - 1)
-        names = [raw.decode() for raw in ids]
+        names = [raw.decode() for raw in await self._store.call("ZREVRANGE", key, 0, LISTED - 1)]
         if cursor := after or before:
             place = names.index(cursor) if cursor in names else len(names) if after else 0
-            names = names[place + 1 :][:count] if after else names[:place][-count:]
-        rows = await asyncio.gather(*(self._store.call("HMGET", RECORD + name, *_FIELDS) for name in names[:count]))
-        return [_progress(fields) for fields in rows if fields[0] is not None]
+            names = names[place + 1 :] if after else names[:place][::-1]
+        found = await self._first(names, count)
+        return found[::-1] if before else found
+
+    async def newest(self, *, after: str = "", count: int) -> list[Progress]:
+        """The newest batches of all owners and surfaces, older than the batch `after`, newest first.
+
+        From the newest again when it is unknown.
+        """
+        rank = await self._store.call("ZREVRANK", "hermod:batches", after) if after else None
+        first = 0 if rank is None else rank + 1
+        names = await self._store.call("ZREVRANGE", "hermod:batches", first, first + LOOKED_AT - 1)
+        return await self._first([raw.decode() for raw in names], count)
+
+    async def _first(self, names: list[str], count: int) -> list[Progress]:
+        found: list[Progress] = []
+        while names and len(found) < count:
+            looked, names = names[: count - len(found)], names[count - len(found) :]
+            rows = await asyncio.gather(*(self._store.call("HMGET", RECORD + name, *_FIELDS) for name in looked))
+            found += [_progress(fields) for fields in rows if fields[0] is not None]  # others have expired
+        return found
 
     async def cancel(self, batch_id: str) -> None:
         """Ask for the end: items that have not begun are not run. An ended batch stays what it is."""
@@ -281,47 +266,9 @@ class BatchRecords:
         """Delete the record of an ended batch; the sweep deletes its blobs."""
         await self._store.run(_FORGET, batch.id, _owned(batch))
 
-    # --- the worker's half; a fence is a lease's, see `worker/lease.py` ---------------------------------
-
-    async def finished(self, batch_id: str, shard: int) -> dict[int, tuple[Ending, bytes]]:
-        """The items of a running shard that have ended: index → ending and result line."""
-        found = await self._store.call("HGETALL", f"hermod:batch-items:{batch_id}:{shard}")
-        pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
-        return {int(index): _unpack_result(result) for index, result in pairs if index.isdigit()}
-
-    async def state(self, job_id: str, fence: bytes, batch_id: str) -> str:
-        """The batch's state, or `lost` when the fence no longer holds or there is no such batch any more."""
-        state: bytes = await self._store.run(_STATE, job_id, fence, batch_id)
-        return state.decode()
-
-    async def begin_alone(
-        self, job_id: str, fence: bytes, batch_id: str, shard: int, *, index: int, crashes: int
-    ) -> int:
-        """An item is begun with no other at its side, after so many crashes: with how many of them that has happened.
-
-        0 when the fence no longer holds. Being begun again without a crash in between is not held against an item.
-        """
-        return int(await self._store.run(_ALONE, job_id, fence, batch_id, shard, index, crashes))
-
-    async def shard_is_done(self, batch_id: str, shard: int) -> bool:
-        """Whether the shard's results are in the object store."""
-        return bool(await self._store.call("SISMEMBER", f"hermod:batch-done:{batch_id}", shard))
-
     async def done_shards(self, batch_id: str) -> list[int]:
         """Numbers of the shards whose results are in the object store, ascending."""
         return sorted(int(number) for number in await self._store.call("SMEMBERS", f"hermod:batch-done:{batch_id}"))
-
-    async def end_item(
-        self, job_id: str, fence: bytes, batch_id: str, shard: int, *, index: int, ending: Ending, line: bytes
-    ) -> str:
-        """Keep an item's result and count it, once; the batch's state, or `lost` when the fence no longer holds."""
-        result = _packer.encode((ending.value, line))
-        state: bytes = await self._store.run(_ITEM, job_id, fence, batch_id, shard, index, ending.value, result)
-        return state.decode()
-
-    async def end_shard(self, job_id: str, fence: bytes, batch: Batch, shard: int) -> int:
-        """The shard's results are in the object store: how many shards are left; -1 when the fence no longer holds."""
-        return int(await self._store.run(_SHARD_DONE, job_id, fence, batch.id, shard, batch.shards))
 
     async def finalize(self, batch_id: str) -> None:
         """All items have ended; the results are being put together."""
@@ -347,5 +294,6 @@ def _progress(fields: list[Any]) -> Progress:
         counts=Counts(*(int(row[ending] or 0) for ending in _ENDINGS)),
         output_file=(row["output"] or b"").decode(),
         error_file=(row["error"] or b"").decode(),
+        spent=Spent(*(int(row[f"spent {name}"] or 0) for name in _SPENT)),
         **times,
     )

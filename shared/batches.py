@@ -28,7 +28,11 @@ SHARD_BYTES = 4 * 1024 * 1024
 
 PREFIX = "batches/"
 
-NATIVE_PROVIDERS = frozenset({"anthropic", "openai", "azure"})
+START, NATIVE, SHARD, FINISH = "start_batch", "native_batch", "shard", "finish_batch"
+OPERATIONS = frozenset({START, NATIVE, SHARD, FINISH})
+"""Of the jobs that advance a batch, see `worker/shards.py`: they are no job of the caller's."""
+
+NATIVE_PROVIDERS = frozenset({"anthropic", "openai", "azure", "gemini"})
 """Those of the catalog that have a batch API of their own: whose batches `native` can run."""
 
 
@@ -134,12 +138,39 @@ class Counts(msgspec.Struct, frozen=True):
         return self.succeeded + self.errored + self.canceled + self.expired
 
 
+class Spent(msgspec.Struct, frozen=True):
+    """What the items of a batch have cost so far; money in nano-US-dollars, items that succeeded.
+
+    Attributes:
+        native: items that ran at a provider's own batch API.
+        direct: items that ran through workers.
+        unpriced: items of either kind whose cost is not known.
+        cost: of the others.
+        saved: what these would have cost more, had all of them run directly.
+        input: tokens, caches included.
+        cached: of them, read from a cache.
+        output: tokens, reasoning included.
+        reasoning: of them.
+    """
+
+    native: int = 0
+    direct: int = 0
+    unpriced: int = 0
+    cost: int = 0
+    saved: int = 0
+    input: int = 0
+    cached: int = 0
+    output: int = 0
+    reasoning: int = 0
+
+
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """A batch as the records hold it at one instant; times in Unix milliseconds, None for what has not happened.
 
     Attributes:
         output_file: UUID of the file with the succeeded items, empty on the Anthropic surface.
         error_file: UUID of the file with the others, empty when there is none (yet).
+        spent: by the items that have ended.
     """
 
     batch: Batch
@@ -151,6 +182,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     cancelling_ms: int | None = None
     output_file: str = ""
     error_file: str = ""
+    spent: Spent = Spent()
 
 
 _encode_line = msgspec.json.Encoder().encode

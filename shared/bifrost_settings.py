@@ -21,14 +21,12 @@ TOP = frozenset(
         "load_balancer_config",
         "logs_store",
         "mcp",
-        "plugins",
         "saml_config",
         "scim_config",
         "server",
         "source_of_truth",
         "vector_store",
         "version",
-        "webhooks",
         "websocket",
     }
 )
@@ -36,34 +34,70 @@ TOP = frozenset(
 GOVERNANCE = frozenset(
     {
         "auth_config",
-        "budgets",
-        "customers",
         "model_configs",
-        "pricing_overrides",
         "providers",
-        "rate_limits",
         "routing_rules",
-        "teams",
+    }
+)
+# an entry of `pricing_overrides`
+PRICING_OVERRIDE = frozenset(
+    {
+        "config_hash",
+        "provider_key_id",
+        "user_id",
+        "virtual_key_id",
     }
 )
 # an entry of `virtual_keys`
 VIRTUAL_KEY = frozenset(
     {
-        "allow_all_providers",
-        "budget_id",
-        "budgets",
         "calendar_aligned",
         "config_hash",
-        "customer_id",
         "delete_after_expire",
-        "description",
-        "expires_at",
-        "id",
         "mcp_configs",
-        "provider_configs",
+    }
+)
+# an entry of a virtual key's `provider_configs`
+PROVIDER_CONFIG = frozenset(
+    {
+        "allow_all_keys",
+        "config_hash",
+        "id",
+        "keys",
+        "mcp_configs",
+        "virtual_key_id",
+        "weight",
+    }
+)
+# an entry of `teams` or `customers`
+TEAM = frozenset(
+    {
+        "calendar_aligned",
+        "claims",
+        "config",
+        "config_hash",
+        "profile",
         "rate_limit",
         "rate_limit_id",
-        "team_id",
+    }
+)
+# an entry of `budgets`
+BUDGET = frozenset(
+    {
+        "config_hash",
+        "current_usage",
+        "last_reset",
+    }
+)
+# a rate limit
+RATE_LIMIT = frozenset(
+    {
+        "calendar_aligned",
+        "config_hash",
+        "request_current_usage",
+        "request_last_reset",
+        "token_current_usage",
+        "token_last_reset",
     }
 )
 # `client`
@@ -97,9 +131,7 @@ CLIENT = frozenset(
         "mcp_tool_sync_interval",
         "oauth2_server_config",
         "prometheus_labels",
-        "required_headers",
         "routing_chain_max_depth",
-        "webhook_config",
         "whitelisted_routes",
     }
 )
@@ -111,52 +143,43 @@ PROVIDER = frozenset(
         "description",
         "openai_config",
         "pricing_overrides",
-        "proxy_config",
         "send_back_raw_request",
         "send_back_raw_response",
         "status",
         "store_raw_request_response",
     }
 )
-# `custom_provider_config`
-CUSTOM_PROVIDER = frozenset(
-    {
-        "allowed_requests",
-        "request_path_overrides",
-    }
-)
 # `network_config`
 NETWORK = frozenset(
     {
         "allow_private_network",
-        "beta_header_overrides",
-        "ca_cert_pem",
         "enforce_http2",
-        "insecure_skip_verify",
-        "keep_alive_timeout_in_seconds",
-        "max_conns_per_host",
-        "stream_throughput_guard",
+        "http2_ping_interval_in_seconds",
     }
 )
 # an entry of `keys`
 KEY = frozenset(
     {
-        "aliases",
-        "azure_key_config",
-        "bedrock_key_config",
         "bedrock_mantle_key_config",
-        "blacklisted_models",
         "config_hash",
         "description",
         "huggingface_key_config",
         "id",
-        "ollama_key_config",
         "replicate_key_config",
         "sgl_key_config",
         "status",
         "use_anthropic_endpoints",
-        "use_for_batch_api",
-        "vertex_key_config",
-        "vllm_key_config",
+    }
+)
+# a key's block, such as `azure_key_config`
+KEY_BLOCK = frozenset(
+    {
+        "arn",
+        "external_id",
+        "model_name",
+        "project_number",
+        "role_arn",
+        "scopes",
+        "session_name",
     }
 )

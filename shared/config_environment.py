@@ -23,18 +23,25 @@ KEY_VARIABLES: dict[str, str] = {
 }
 """Where each vendor's documentation puts its key."""
 
+SECRET_VARIABLES = frozenset(KEY_VARIABLES.values()) | {
+    "AWS_ACCESS_KEY_ID",
+    "AWS_BEARER_TOKEN_BEDROCK",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+}
+"""What may hold a provider's credential, or say where it is."""
+
 _BASE_URL_VARIABLES = {"anthropic": "ANTHROPIC_BASE_URL", "openai": "OPENAI_BASE_URL"}
 _AZURE_ENDPOINT = "AZURE_OPENAI_ENDPOINT"
+_AZURE_VERSIONS = ("AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION")
+_AWS_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+_AWS_KEYS = {"access_key": "AWS_ACCESS_KEY_ID", "secret_key": "AWS_SECRET_ACCESS_KEY"}
+_GOOGLE_CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
+_GOOGLE_PROJECTS = ("GOOGLE_CLOUD_PROJECT", "ANTHROPIC_VERTEX_PROJECT_ID")
+_GOOGLE_REGIONS = ("GOOGLE_CLOUD_LOCATION", "CLOUD_ML_REGION")
+"""As Google's own SDK, and Anthropic's for Vertex, name them."""
 _OLLAMA_PORT = 11434
-
-SIMULATED_PATHS = {
-    "anthropic": "",
-    "openai": "/v1",
-    "azure": "/azure/openai/v1",
-    "vertex": "/vertex/v1",
-    "ollama": "/ollama/v1",
-}
-"""Path below the simulator's origin at which it plays each provider."""
 
 
 def environment_config(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -45,12 +52,10 @@ def environment_config(environ: Mapping[str, str]) -> dict[str, Any]:
     """
     providers: dict[str, Any] = {}
     for name, variable in KEY_VARIABLES.items():
-        if not environ.get(variable):
-            continue
-        base_url = _base_url(name, environ)
-        if name == "azure" and base_url is None:
-            continue
-        providers[name] = _provider(f"env.{variable}", base_url)
+        if name != "azure" and environ.get(variable):
+            providers[name] = _provider({"value": f"env.{variable}"}, environ.get(_BASE_URL_VARIABLES.get(name, "")))
+    clouds = {"azure": _azure(environ), "vertex": _vertex(environ), "bedrock": _bedrock(environ)}
+    providers |= {name: _provider(key) for name, key in clouds.items() if key}
     if environ.get("OLLAMA_HOST"):
         providers["ollama"] = _provider(None, ollama_url(environ["OLLAMA_HOST"]))
     return {"providers": providers}
@@ -58,15 +63,35 @@ def environment_config(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def environment_warnings(environ: Mapping[str, str]) -> tuple[str, ...]:
     """What an operator should know about variables that were left out."""
-    key = KEY_VARIABLES["azure"]
-    if environ.get(key) and not environ.get(_AZURE_ENDPOINT):
-        return (f"{key}: set without {_AZURE_ENDPOINT}; azure is left out",)
-    return ()
+    wanted = (
+        (KEY_VARIABLES["azure"], (_AZURE_ENDPOINT,), "azure"),
+        (_GOOGLE_CREDENTIALS, _GOOGLE_PROJECTS, "vertex"),
+        (_GOOGLE_CREDENTIALS, _GOOGLE_REGIONS, "vertex"),
+        ("AWS_BEARER_TOKEN_BEDROCK", _AWS_REGIONS, "bedrock"),
+    )
+    return tuple(
+        f"{given}: set without {names[0]}; {provider} is left out"
+        for given, names, provider in wanted
+        if environ.get(given) and not _first(environ, names)
+    )
 
 
 def simulator_config(base_url: str) -> dict[str, Any]:
     """A document whose providers are all played by the simulator at `base_url` (no trailing slash)."""
-    return {"providers": {name: _provider("simulator", base_url + path) for name, path in SIMULATED_PATHS.items()}}
+    key = {"value": "simulator"}
+    project = {"project_id": "simulator", "region": "us-central1"}
+    pair = {"region": "us-east-1", "access_key": "simulator", "secret_key": "simulator"}
+    return {
+        "providers": {
+            "anthropic": _provider(key, base_url),
+            "openai": _provider(key, f"{base_url}/v1"),
+            "azure": _provider({**key, "azure_key_config": {"endpoint": f"{base_url}/azure"}}),
+            "gemini": _provider(key, f"{base_url}/gemini/v1beta"),
+            "vertex": _provider({**key, "vertex_key_config": project}, f"{base_url}/vertex"),
+            "bedrock": _provider({"bedrock_key_config": pair}, f"{base_url}/bedrock"),
+            "ollama": _provider(None, f"{base_url}/ollama/v1"),
+        }
+    }
 
 
 def ollama_url(host: str) -> str:
@@ -85,15 +110,44 @@ def ollama_url(host: str) -> str:
     return f"{scheme or 'http'}://{literal}{f':{port}' if port else ''}{parts.path.rstrip('/')}/v1"
 
 
-def _base_url(name: str, environ: Mapping[str, str]) -> str | None:
-    if name == "azure":
-        endpoint = environ.get(_AZURE_ENDPOINT)
-        return f"{endpoint.rstrip('/')}/openai/v1" if endpoint else None
-    return environ.get(_BASE_URL_VARIABLES.get(name, "")) or None
+def _azure(environ: Mapping[str, str]) -> dict[str, Any] | None:
+    key = KEY_VARIABLES["azure"]
+    if not (environ.get(key) and environ.get(_AZURE_ENDPOINT)):
+        return None
+    version = _first(environ, _AZURE_VERSIONS)
+    block = {"endpoint": f"env.{_AZURE_ENDPOINT}"} | ({"api_version": f"env.{version}"} if version else {})
+    return {"value": f"env.{key}", "azure_key_config": block}
 
 
-def _provider(value: str | None, base_url: str | None) -> dict[str, Any]:
-    provider: dict[str, Any] = {"keys": [{"value": value}]} if value else {}
+def _vertex(environ: Mapping[str, str]) -> dict[str, Any] | None:
+    """Signed with what the file of the credentials says, which google-auth finds itself."""
+    project, region = _first(environ, _GOOGLE_PROJECTS), _first(environ, _GOOGLE_REGIONS)
+    if not (environ.get(_GOOGLE_CREDENTIALS) and project and region):
+        return None
+    return {"vertex_key_config": {"project_id": f"env.{project}", "region": f"env.{region}"}}
+
+
+def _bedrock(environ: Mapping[str, str]) -> dict[str, Any] | None:
+    region = _first(environ, _AWS_REGIONS)
+    if not region:
+        return None
+    block = {"region": f"env.{region}"}
+    if environ.get("AWS_BEARER_TOKEN_BEDROCK"):
+        return {"value": "env.AWS_BEARER_TOKEN_BEDROCK", "bedrock_key_config": block}
+    if not all(environ.get(variable) for variable in _AWS_KEYS.values()):
+        return None
+    if environ.get("AWS_SESSION_TOKEN"):
+        block["session_token"] = "env.AWS_SESSION_TOKEN"  # noqa: S105 - a reference
+    return {"bedrock_key_config": block | {name: f"env.{variable}" for name, variable in _AWS_KEYS.items()}}
+
+
+def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str | None:
+    """The first of the variables that is set."""
+    return next((name for name in names if environ.get(name)), None)
+
+
+def _provider(key: dict[str, Any] | None, base_url: str | None = None) -> dict[str, Any]:
+    provider: dict[str, Any] = {"keys": [key]} if key else {}
     if base_url:
         provider["network_config"] = {"base_url": base_url}
     return provider

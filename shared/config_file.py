@@ -10,14 +10,19 @@ from typing import Any
 import msgspec
 
 from shared import bifrost_settings
+from shared.allowed_hosts import AllowedHost, allowed_host
+from shared.config_cache import cache_settings
 from shared.config_environment import environment_config, environment_warnings
-from shared.config_governance import virtual_keys
+from shared.config_governance import Governance, governance_settings
+from shared.config_prices import bifrost_prices, own_prices
 from shared.config_providers import providers
 from shared.config_section import Section
+from shared.config_webhooks import webhooks
 from shared.masked import SettingsError
 from shared.settings import ClientSettings, HeaderFilter, ObjectStoreSettings, RedisSettings, Settings, WorkerSettings
 
 _NOTHING: frozenset[str] = frozenset()
+_LAST_PORT = 65_535
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -40,15 +45,24 @@ def load(path: str | None, environ: Mapping[str, str], *, secrets: bool) -> Load
     top = Section(read_document(path, environ), "", environ)
     top.ignore("$schema")
     warnings: list[str] = []
-    client = _client(top.section("client"), warnings)
+    client_section, section = top.section("client"), top.section("governance")
+    client_section.ignore("required_headers")
+    client = _client(client_section, warnings)
+    prices = (*own_prices(top.section("prices")), *bifrost_prices(section, warnings))
+    governance = Governance(section, client, warnings)
     settings = Settings(
         client=client,
-        virtual_keys=virtual_keys(top.section("governance"), client, warnings),
+        virtual_keys=governance.virtual_keys,
+        governance=governance_settings(governance, client_section, top.section("admin"), environ),
         providers=providers(top.section("providers"), warnings, secrets=secrets),
         redis=_redis(top.section("redis"), environ, warnings),
         object_store=_object_store(top.section("object_store"), warnings),
         worker=_worker(top.section("worker"), warnings),
         public_url=top.url("public_url"),
+        fallbacks=_fallbacks(top.section("fallbacks")),
+        prices=prices,
+        webhooks=webhooks(top.sections("webhooks"), warnings, secrets=secrets),
+        cache=cache_settings(top, frozenset(top.section("providers").names()), warnings),
     )
     left_out = () if path else environment_warnings(environ)
     return Loaded(settings=settings, warnings=(*left_out, *top.finish(bifrost_settings.TOP), *warnings))
@@ -77,9 +91,13 @@ def _parsed(path: str) -> dict[str, Any]:
     return document
 
 
+def _fallbacks(fallbacks: Section) -> dict[str, tuple[str, ...]]:
+    return {name: fallbacks.texts(name) for name in fallbacks.names()}
+
+
 def _client(client: Section, warnings: list[str]) -> ClientSettings:
     default = ClientSettings()
-    filters = client.section("header_filter_config")
+    filters, hooks = client.section("header_filter_config"), client.section("webhook_config")
     settings = ClientSettings(
         async_job_result_ttl=client.integer("async_job_result_ttl", default.async_job_result_ttl, least=1),
         response_store_ttl=client.integer("response_store_ttl", default.response_store_ttl, least=1),
@@ -93,12 +111,16 @@ def _client(client: Section, warnings: list[str]) -> ClientSettings:
         allowed_origins=client.texts("allowed_origins"),
         max_jobs_per_key=client.integer("max_jobs_per_key", default.max_jobs_per_key, least=1),
         max_running_jobs_per_key=client.integer("max_running_jobs_per_key", default.max_running_jobs_per_key),
+        webhook_retention_days=hooks.integer(
+            "delivery_history_retention_days", default.webhook_retention_days, least=1
+        ),
+        metrics_port=_port(client, "metrics_port", default.metrics_port),
     )
     if settings.async_job_result_ttl > settings.async_job_result_ttl_max:
         raise client.fail(
             "async_job_result_ttl", f"expected at most async_job_result_ttl_max, {settings.async_job_result_ttl_max}"
         )
-    warnings += [*filters.finish(_NOTHING), *client.finish(bifrost_settings.CLIENT)]
+    warnings += [*filters.finish(_NOTHING), *hooks.finish(_NOTHING), *client.finish(bifrost_settings.CLIENT)]
     return settings
 
 
@@ -140,8 +162,26 @@ def _worker(worker: Section, warnings: list[str]) -> WorkerSettings:
         grace_s=worker.number("grace_s", default.grace_s, above=None),
         batch_slots=worker.integer("batch_slots", default.batch_slots),
         batch_concurrency=worker.integer("batch_concurrency", default.batch_concurrency, least=1),
+        fetch_allow=tuple(_allowed_host(worker, *entry) for entry in enumerate(worker.texts("fetch_allow"))),
+        metrics_port=_port(worker, "metrics_port", default.metrics_port),
+        send_traceparent=worker.flag("send_traceparent", default=False),
     )
     if settings.renew_s * 2 > settings.lease_s:
         raise worker.fail("renew_s", f"expected at most half of lease_s, {settings.lease_s:g}, so that one may fail")
     warnings += worker.finish()
     return settings
+
+
+def _port(section: Section, key: str, default: int) -> int:
+    port = section.integer(key, default)
+    if port > _LAST_PORT:
+        raise section.fail(key, f"expected at most {_LAST_PORT}, got {port}")
+    return port
+
+
+def _allowed_host(worker: Section, index: int, entry: str) -> AllowedHost:
+    try:
+        return allowed_host(entry)
+    except ValueError as error:
+        message = f'expected a host, an address or a CIDR, as in media.example.com:8080 or 10.1.0.0/16, got "{entry}"'
+        raise worker.fail(f"fetch_allow[{index}]", message) from error

@@ -20,6 +20,10 @@ from shared.masked import SettingsError
 REFERENCE = re.compile(r"env\.([A-Za-z_][A-Za-z0-9_]*)")
 """A value that stands for an environment variable, in Bifrost's spelling."""
 
+_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+_DURATION = re.compile(rf"(?:{_AMOUNT.pattern})+")
+_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
+
 _MISSPELLING = 0.7  # difflib ratio; `redsi` for `redis` is 0.8
 _LONGEST_ECHO = 40
 
@@ -55,6 +59,10 @@ class Section:
         value = self._get(key)
         return None if value is None else self._resolved(value, self.at(key), secret=secret)
 
+    def raw(self, key: str) -> Any:
+        """The value as it stands in the file, for what may have one of several forms; None when absent."""
+        return self._values.get(key)
+
     def texts(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
         """An array of strings."""
         if self._get(key) is None:
@@ -86,6 +94,15 @@ class Section:
         if value < least:
             raise self.fail(key, f"expected at least {least}, got {value}")
         return value
+
+    def milliseconds(self, key: str, default: int) -> int:
+        """A time: a number of milliseconds, or a string as `500ms`, `2s`, `1m30s`."""
+        value = self._get(key)
+        if not isinstance(value, str):
+            return self.integer(key, default)
+        if not _DURATION.fullmatch(value):
+            raise self.fail(key, f'expected a time as in "500ms", "2s" or 500, got {describe(value)}')
+        return round(sum(float(amount) * _UNITS_MS[unit] for amount, unit in _AMOUNT.findall(value)))
 
     def number(self, key: str, default: float, *, above: float | None = 0) -> float:
         """A number greater than `above`, or at least 0 when `above` is None."""

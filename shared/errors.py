@@ -10,6 +10,7 @@ GatewayError
 │   ├── NotFound           404
 │   ├── Conflict           409
 │   ├── TooLarge           413
+│   ├── Encoded            415  a body in an encoding that is not read here
 │   ├── Unsatisfiable      416  a range beyond a file's end
 │   ├── LimitExceeded      429
 │   └── Cancelled          499
@@ -124,6 +125,15 @@ class TooLarge(CallerError):
     """413: the body is over the limit."""
 
     status = 413
+
+
+class Encoded(CallerError):
+    """415: the body has a Content-Encoding."""
+
+    status = 415
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, param="Content-Encoding", code="unsupported_content_encoding")
 
 
 class Unsatisfiable(CallerError):
@@ -252,14 +262,14 @@ class StoreError(GatewayError):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """The facts of a ProviderError as a job's attempts keep them.
+    """The facts of an error as a job's attempts keep them: a provider's, or a budget or limit that was used up.
 
     `kind` is the class name; `details` is JSON text, for a `Raw` of one format must not enter another.
     """
 
     kind: str
     message: str
-    provider: str
+    provider: str = ""
     upstream_status: int | None = None
     upstream_type: str | None = None
     details: bytes | None = None
@@ -269,19 +279,32 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     should_retry: bool | None = None
 
     @classmethod
-    def of(cls, error: ProviderError) -> Failure:
+    def of(cls, error: GatewayError) -> Failure:
         """Keep the facts of `error`."""
-        details = None if error.details is None else bytes(error.details)
-        return cls(kind=type(error).__name__, details=details, **{name: getattr(error, name) for name in _FACTS})
+        facts = {name: getattr(error, name) for name in _facts(type(error))}
+        if isinstance(error, ProviderError) and error.details is not None:
+            facts["details"] = bytes(error.details)
+        return cls(kind=type(error).__name__, message=error.message, **facts)
 
-    def error(self) -> ProviderError:
+    def error(self) -> GatewayError:
         """The error again."""
-        facts = {name: getattr(self, name) for name in _FACTS if name != "message"}
-        details = None if self.details is None else msgspec.Raw(self.details)
-        return _KINDS[self.kind](self.message, details=details, **facts)
+        kind = _KINDS[self.kind]
+        facts = {name: getattr(self, name) for name in _facts(kind)}
+        if self.details is not None:
+            facts["details"] = msgspec.Raw(self.details)
+        return kind(self.message, **facts)
 
 
-_FACTS = tuple(name for name in Failure.__struct_fields__ if name not in {"kind", "details"})
-_KINDS: dict[str, type[ProviderError]] = {
-    kind.__name__: kind for kind in (Rejected, AuthFailed, RateLimited, Overloaded, Unreachable, TimedOut, Garbled)
-}
+_COMMON = ("param", "code", "retry_after_s", "should_retry")
+_PROVIDERS = ("provider", "upstream_status", "upstream_type", *_COMMON)
+_KINDS: dict[str, type[GatewayError]] = {
+    kind.__name__: kind
+    for kind in (
+        Rejected, AuthFailed, RateLimited, Overloaded, Unreachable, TimedOut, Garbled, BudgetExceeded, LimitExceeded
+    )
+}  # fmt: skip
+
+
+def _facts(kind: type[GatewayError]) -> tuple[str, ...]:
+    """Those besides message and details."""
+    return _PROVIDERS if issubclass(kind, ProviderError) else _COMMON

@@ -2,6 +2,7 @@
 
     hermod:file:<id>       the File, packed; expires with it
     hermod:files:<owner>   sorted set of the owner's files; score = Unix ms of creation
+    hermod:files:*         the same of everyone's, for operators
 
 Bytes first, record second: whatever dies in between, no record speaks of bytes that were not written, and bytes
 nobody speaks of are found by the sweep. A file that was deleted or has expired stays in the set for a while, so that
@@ -19,6 +20,9 @@ from shared.stores.redis import RedisStore, Script
 
 PREFIX = "files/"
 RECORD = "hermod:file:"
+
+EVERYONE = "*"
+"""Who owns all files: no owner is called so."""
 
 STEP = 1000
 """Files looked at in one step of a listing: about 1 ms of the server."""
@@ -58,9 +62,11 @@ local function one(id, spec, owned, created, expires)
   local record = 'RECORD' .. id
   redis.call('SET', record, spec)
   if expires ~= '' then redis.call('PEXPIREAT', record, expires) end
-  redis.call('ZADD', owned, created, id)
-  for _, other in ipairs(redis.call('ZRANDMEMBER', owned, 2)) do
-    if redis.call('EXISTS', 'RECORD' .. other) == 0 then redis.call('ZREM', owned, other) end
+  for _, list in ipairs({owned, 'hermod:files:*'}) do
+    redis.call('ZADD', list, created, id)
+    for _, other in ipairs(redis.call('ZRANDMEMBER', list, 2)) do
+      if redis.call('EXISTS', 'RECORD' .. other) == 0 then redis.call('ZREM', list, other) end
+    end
   end
   return 1
 end
@@ -127,7 +133,7 @@ class Files:
     async def listed(
         self, owner: str, *, after: str = "", newest_first: bool = True, count: int, purpose: str = ""
     ) -> list[File] | None:
-        """The first `count` of the owner's files, in that order, of one purpose if asked.
+        """The first `count` of the owner's files, or EVERYONE's, in that order, of one purpose if asked.
 
         `after` is the id of the file they come after, which may have been deleted since it was listed; the answer is
         None when it is unknown.

@@ -1,7 +1,7 @@
 """What an owner may see of its jobs: where one stands and what it waits for, and which there are.
 
-Reads the keys of `shared/queue.py` and `shared/lanes.py`. Bodies and answers stay where they are: only the outcome of
-a job that failed is read, for it says why.
+Reads the keys of `shared/queue.py` and `shared/lanes.py`. Bodies and events stay where they are; the outcome is read of
+one job that has ended, for it says why, or what it cost.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from shared.batches import OPERATIONS
 from shared.jobs import Attempt, Job, Outcome, State
 from shared.queue import no_such_job, unpack_attempts, unpack_job, unpack_outcome
 from shared.stores.redis import RedisStore, Script
@@ -31,16 +32,16 @@ end
 
 local function one(id)
   local record = 'hermod:job:' .. id
-  local spec, state, attempts, started, ended, lane, owner, cap = unpack(redis.call(
-    'HMGET', record, 'spec', 'state', 'attempts', 'started', 'ended', 'lane', 'owner', 'cap'))
+  local spec, state, attempts, started, ended, lane, owner, cap, why = unpack(redis.call(
+    'HMGET', record, 'spec', 'state', 'attempts', 'started', 'ended', 'lane', 'owner', 'cap', 'why'))
   if not spec then return nil end
   local due_ms, position, capped, outcome = false, false, false, false
   if state == 'queued' then
     due_ms, position, capped = waiting(id, lane, owner, cap)
-  elseif state == 'failed' or state == 'expired' then
+  elseif state == 'succeeded' or state == 'failed' or state == 'expired' then
     outcome = redis.call('HGET', record, 'outcome')
   end
-  return {spec, state, attempts, started, ended, due_ms, position or false, capped or false, outcome}
+  return {spec, state, attempts, started, ended, due_ms, position or false, capped or false, outcome, why}
 end
 """.replace("POSITION_MOST", str(POSITION_MOST))
 )
@@ -84,11 +85,13 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
         position: its place among its owner's due jobs of its lane, from 1, counting cancelled ones that still stand
             there; None when put off, or further back than POSITION_MOST.
         capped: as many jobs of its owner run as may.
+        why: what it was put off for: a reason, and after a space the target; empty when not put off, or for neither.
     """
 
     due_ms: int | None = None
     position: int | None = None
     capped: bool = False
+    why: str = ""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +102,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         started_ms: when it was first claimed; None before.
         ended_ms: when it became final; None before.
         waiting: set while it is queued; never in a listing.
-        outcome: set when it failed or expired; never in a listing.
+        outcome: set when it succeeded, failed or expired; never in a listing.
     """
 
     job: Job
@@ -128,17 +131,23 @@ class JobIndex:
         """The owner's job as it stands.
 
         Raises:
-            NotFound: unknown, expired, or another owner's.
+            NotFound: unknown, expired, another owner's, or one of those that advance a batch, which is no job of his.
         """
+        standing = await self.find(job_id)
+        if standing.job.owner != owner or standing.job.operation in OPERATIONS:
+            raise no_such_job()
+        return standing
+
+    async def find(self, job_id: str) -> Standing:
+        """Any owner's job as it stands, for operators. Raises NotFound."""
         fields = await self._store.run(_STAND, job_id)
         if fields is None:
             raise no_such_job()
-        due_ms, position, capped, outcome = fields[5:]
-        standing = _standing(fields[:5])
-        if standing.job.owner != owner:
-            raise no_such_job()
+        due_ms, position, capped, outcome, why = fields[5:]
+        standing = standing_of(fields[:5])
         if standing.state is State.QUEUED:
-            waiting = Waiting(due_ms=_number(due_ms), position=position, capped=bool(capped))
+            reason = why.decode() if due_ms and why else ""
+            waiting = Waiting(due_ms=_number(due_ms), position=position, capped=bool(capped), why=reason)
             return msgspec.structs.replace(standing, waiting=waiting)
         return msgspec.structs.replace(standing, outcome=unpack_outcome(outcome)) if outcome else standing
 
@@ -150,11 +159,12 @@ class JobIndex:
             rows, score, before, more = await self._store.run(
                 _LIST, owner, score, before, state or "", count - len(standings)
             )
-            standings += map(_standing, rows)
+            standings += map(standing_of, rows)
         return standings
 
 
-def _standing(fields: list[Any]) -> Standing:
+def standing_of(fields: list[Any]) -> Standing:
+    """The fields `spec`, `state`, `attempts`, `started` and `ended` of a job's record."""
     spec, state, attempts, started, ended = fields
     return Standing(
         job=unpack_job(spec),

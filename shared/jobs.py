@@ -19,6 +19,7 @@ from enum import StrEnum
 
 import msgspec
 
+from shared.cache import CachePlan
 from shared.chat import Usage
 from shared.errors import Failure
 from shared.lanes import Lane
@@ -71,8 +72,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         ttl_s: seconds the outcome is kept, counted from completion.
         deadline_ms: Unix milliseconds after which nobody wants the answer: a queued job then expires.
         created_ms: Unix milliseconds.
+        key: name of the provider key to use (`x-bf-api-key`); empty for any.
+        session: requests of one go to the same provider key (`x-bf-session-id`); empty for none.
         body_blob: the body is a blob, see `shared/bodies.py`; else it lies in the record.
         store: the body is kept as long as the outcome, for the client may ask for both again.
+        trace: `traceparent` of the request, of which the job's spans are children; empty for none.
+        cache: how it uses the response cache; None for not at all.
     """
 
     id: str
@@ -90,6 +95,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     body_blob: bool = False
     store: bool = False
+    key: str = ""
+    session: str = ""
+    trace: str = ""
+    cache: CachePlan | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +108,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
         target: `provider/model`.
         key: name of the provider key used, never its value.
         failure: why it failed, None when it succeeded.
-        then: what the policy decided after a failure: `retry`, `fallback` or `fail`.
+        then: what the policy decided after a failure: `retry`, `wait` (the same again, not counted), `next_key`,
+            `fallback` or `fail`.
     """
 
     number: int
@@ -121,6 +131,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             answer only in a dialect that lets clients read it later.
         usage: None when the provider reported none.
         blob: key of the blob that holds the body, see `shared/bodies.py`; empty when it is in `body`.
+        cost: nano-US-dollars; None when it is not known.
     """
 
     status: int
@@ -128,6 +139,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     usage: Usage | None = None
     blob: str = ""
+    cost: int | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

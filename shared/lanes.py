@@ -60,6 +60,7 @@ end
 
 local function line_up(id, lane, owner, at_front)
   redis.call(at_front and 'LPUSH' or 'RPUSH', 'hermod:due:' .. lane .. ':' .. owner, id)
+  if at_front then redis.call('HSET', 'hermod:job:' .. id, 'due', clock_ms()) end
   if redis.call('SISMEMBER', 'hermod:parked', owner) == 0 then enter(lane, owner) end
   wake()
 end

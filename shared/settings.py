@@ -1,7 +1,7 @@
 """What an operator can set: frozen structs, read once at start by `shared/config_file.py`.
 
-Each docstring gives a setting's unit, default and source: the path in config.json (Bifrost's shape plus the
-sections `redis`, `object_store`, `worker` and `public_url`) and, where there is one, the environment variable.
+Each docstring gives a setting's unit, default and source: the path in config.json (Bifrost's shape plus the sections
+`redis`, `object_store`, `worker`, `prices` and `public_url`) and, where there is one, the environment variable.
 Credentials are shown as `***` by repr and str.
 """
 
@@ -11,9 +11,13 @@ from typing import ClassVar
 
 import msgspec
 
-from shared.governance_settings import VirtualKey
+from shared.allowed_hosts import AllowedHost
+from shared.cache_settings import CacheSettings
+from shared.governance_settings import GovernanceSettings, VirtualKey
 from shared.masked import Masked
+from shared.price_settings import SetPrice
 from shared.provider_settings import ProviderSettings
+from shared.webhook_settings import WebhookSettings
 
 
 class HeaderFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +46,9 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         allowed_origins: CORS origins besides localhost, `*` for any; default none.
         max_jobs_per_key: unfinished jobs a caller may have, one more is a 429; default 100000. Ours.
         max_running_jobs_per_key: jobs of a caller that run at once, over all workers; default 0, no limit. Ours.
+        webhook_retention_days: `webhook_config.delivery_history_retention_days`, days that deliveries of webhooks are
+            remembered; default 30.
+        metrics_port: TCP port of the API's own probes and metrics; default 9091, 0 for none. Ours.
     """
 
     async_job_result_ttl: int = 3600
@@ -53,6 +60,8 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: tuple[str, ...] = ()
     max_jobs_per_key: int = 100_000
     max_running_jobs_per_key: int = 0
+    webhook_retention_days: int = 30
+    metrics_port: int = 9091
 
 
 class RedisSettings(Masked, frozen=True, kw_only=True):
@@ -104,6 +113,10 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
             never the last of several; default 4, 0 leaves batches to other workers. Each holds up to 4 MiB of
             requests, and their answers.
         batch_concurrency: requests of one such part that are at a provider at once; default 32.
+        fetch_allow: hosts that URLs in requests may lead to although they are not on the public internet at port 80 or
+            443; each a host, an address or a CIDR, with `:port` for another port; default none.
+        metrics_port: TCP port of the worker's own probes and metrics; default 9090, 0 for none. Ours.
+        send_traceparent: calls of providers carry `traceparent`, while traces are on; default false. Ours.
     """
 
     slots: int = 200
@@ -112,6 +125,9 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     lease_s: float = 10.0
     renew_s: float = 3.0
     grace_s: float = 25.0
+    fetch_allow: tuple[AllowedHost, ...] = ()
+    metrics_port: int = 9090
+    send_traceparent: bool = False
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +142,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         worker: section `worker`.
         public_url: origin (and prefix) under which clients reach the gateway, no trailing slash; None makes
             links root-relative.
+        governance: the rest of section `governance`, and section `admin`.
+        fallbacks: section `fallbacks`: `provider/model` → the same of what serves instead when it fails and the
+            request names no fallbacks of its own; default none. Ours.
+        prices: `prices` and `governance.pricing_overrides`: what models cost, instead of what the built-in table says.
+        webhooks: section `webhooks`: endpoints that are told of ends of jobs and batches; default none.
+        cache: section `cache`, or the plugin `semantic_cache` of `plugins`.
     """
 
     client: ClientSettings = ClientSettings()
@@ -135,3 +157,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     object_store: ObjectStoreSettings = ObjectStoreSettings()
     worker: WorkerSettings = WorkerSettings()
     public_url: str | None = None
+    fallbacks: dict[str, tuple[str, ...]] = {}
+    governance: GovernanceSettings = GovernanceSettings()
+    prices: tuple[SetPrice, ...] = ()
+    webhooks: tuple[WebhookSettings, ...] = ()
+    cache: CacheSettings = CacheSettings()

@@ -27,6 +27,7 @@ from shared.stores.redis import RedisStore
 from worker.attachments import Attachments
 from worker.executor import Executor
 from worker.leases import LeaseWorker
+from worker.limits import Limits
 from worker.routing import Router
 from worker.shards import Batches
 from worker.tasks import run_job
@@ -56,10 +57,16 @@ async def simulated() -> AsyncIterator[Provider]:
 
 
 def settings(provider_url: str, worker: WorkerSettings = FAST) -> Settings:
-    """Anthropic and OpenAI at one address; tries again soon."""
+    """Anthropic, OpenAI and Gemini at one address; tries again soon."""
     network = NetworkSettings(base_url=provider_url, retry_backoff_initial_ms=10, retry_backoff_max_ms=20)
     key = ProviderKey(name="key", value="sk-simulated")
-    providers = {name: ProviderSettings(name=name, keys=(key,), network=network) for name in ("anthropic", "openai")}
+    below = {"anthropic": "", "openai": "", "gemini": "/gemini/v1beta"}
+    providers = {
+        name: ProviderSettings(
+            name=name, keys=(key,), network=msgspec.structs.replace(network, base_url=provider_url + path)
+        )
+        for name, path in below.items()
+    }
     return Settings(providers=providers, worker=worker)
 
 
@@ -68,17 +75,20 @@ async def at_work(store: RedisStore, blobs: Blobs, known: Settings) -> AsyncIter
     """A worker with all its tasks; it is told to stop at the end, and waited for."""
     transport = Transport(max_bytes=1 << 26)
     worker = LeaseWorker(store, [run_job], known.worker)
-    executor = Executor(Router(known), transport)
+    limits = Limits(store)
+    executor = Executor(Router(known), transport, limits=limits)
     batches = Batches(
         store, blobs, executor, known, attachments=Attachments(Files(store), blobs), leaving=worker.leaving
     )
     worker.ctx.update(executor=executor, bodies=Bodies(blobs, 1 << 18), store=store, batches=batches)
+    limits.open()
     serving = asyncio.create_task(worker.serve())
     try:
         yield worker
     finally:
         worker.stop()
         await serving
+        await limits.close()
         await transport.close()
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
+from arq.connections import ArqRedis
 from arq.jobs import serialize_result
 from arq.worker import Retry
 
@@ -20,6 +21,13 @@ log = logging.getLogger("hermod.worker")
 
 unpack_any = msgspec.msgpack.Decoder().decode
 """How arq is to read what `pack` wrote."""
+
+
+def client(url: str) -> ArqRedis:
+    """The client that arq brings, writing as we do."""
+    opened = cast("ArqRedis", ArqRedis.from_url(url))
+    opened.job_serializer, opened.job_deserializer, opened.default_queue_name = pack, unpack_any, QUEUE
+    return opened
 
 
 async def run(lease: Lease, call: ArqRecord, function: Callable[..., Any], ctx: dict[Any, Any]) -> None:

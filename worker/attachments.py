@@ -11,6 +11,7 @@ import binascii
 import logging
 import mimetypes
 from collections import OrderedDict
+from collections.abc import Iterator
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -19,20 +20,29 @@ from shared.errors import NotFound, TooLarge
 from shared.files import File, Files, blob, no_such_file
 from shared.ids import uuid_of
 from shared.jobs import Job
+from shared.media import is_text
 from shared.stores.blobs import BINARY, BlobMissing, Blobs
 from worker.mentions import Form, Mention, mentions
+from worker.room import Room
 
 log = logging.getLogger("hermod.worker")
 
 MIB = 1024 * 1024
 MOST_BYTES = 32 * MIB
 """Bytes that the files of one request may add to it: Anthropic takes no larger request."""
+ROOM_BYTES = 256 * MIB
+"""Bytes that files add to all requests of a worker at a time, until their calls have ended."""
 CACHE_BYTES = 64 * MIB
 """Bytes of files that a worker keeps, ready to be put in: the items of a batch often name the same ones."""
 STEP_BYTES = 3 << 18
 """Bytes made into base64 at a time, about 1 ms in which no other thread runs; a multiple of 3, so that none is odd."""
 LOOKED_UP = 1000
 """Files looked up at a time."""
+
+LONGEST_HEAD = 200
+"""Bytes before the base64 in a data URL."""
+LONGEST_ESCAPE = 6
+"""Bytes that one of text may become in JSON, `\\u0000`."""
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -43,9 +53,10 @@ _SAME = {"image/jpg": "image/jpeg"}
 class Attachments:
     """Puts files into the bodies that name them; a worker has one."""
 
-    def __init__(self, files: Files, blobs: Blobs) -> None:
+    def __init__(self, files: Files, blobs: Blobs, room: Room | None = None) -> None:
         self._files = files
         self._contents = Contents(blobs, CACHE_BYTES)
+        self._room = room or Room(ROOM_BYTES)
 
     async def inlined(self, job: Job, body: bytes) -> bytes:
         """`body`, a request in the job's dialect, with the files of the job's owner that it names in it.
@@ -61,14 +72,17 @@ class Attachments:
         fields, found = mentions(body, job.dialect)
         if not found:
             return body
-        left = MOST_BYTES
-        for mention, file in await self._known(found, job.owner):
-            media_type = media_type_of(file)
-            form = mention.form(media_type)
-            content = await self._content(mention, file, form, media_type, left)
-            left -= len(content)
-            mention.put(content, form, media_type, file.filename)
-        return _ENCODER.encode(fields)
+        known = await self._known(found, job.owner)
+        async with self._room.taken(min(sum(_longest(file) for _, file in known), MOST_BYTES)) as hold:
+            left = MOST_BYTES
+            for mention, file in known:
+                media_type = media_type_of(file)
+                form = mention.form(media_type)
+                content = await self._content(mention, file, form, media_type, left)
+                left -= len(content)
+                mention.put(content, form, media_type, file.filename)
+            hold.give(max(0, hold.size - (MOST_BYTES - left)))
+            return _ENCODER.encode(fields)
 
     async def _known(self, found: list[Mention], owner: str) -> list[tuple[Mention, File]]:
         known = []
@@ -147,8 +161,18 @@ def _written(data: bytes, form: Form, media_type: str) -> bytes:
     if form == "text":
         return _ENCODER.encode(data.decode())
     head = _ENCODER.encode(f"data:{media_type};base64," if form == "data_url" else "")[:-1]
-    steps = (data[at : at + STEP_BYTES] for at in range(0, len(data), STEP_BYTES))
-    return b"".join([head, *(binascii.b2a_base64(step, newline=False) for step in steps), b'"'])
+    return b"".join([head, *base64_pieces(data), b'"'])
+
+
+def base64_pieces(data: bytes) -> Iterator[bytes]:
+    """`data` in base64, made in steps between which other threads can run."""
+    for at in range(0, len(data), STEP_BYTES):
+        yield binascii.b2a_base64(data[at : at + STEP_BYTES], newline=False)
+
+
+def _longest(file: File) -> int:
+    """Bytes of the file in JSON at most."""
+    return file.size * LONGEST_ESCAPE if is_text(media_type_of(file)) else (file.size + 2) // 3 * 4 + LONGEST_HEAD
 
 
 def _missing(mention: Mention) -> NotFound:

@@ -1,86 +1,84 @@
-"""Runs a job: resolve the target, render, send, parse; one attempt per claim.
+"""Runs a job: whose turn it is among its targets and their keys, leave to call, one exchange; one try per claim.
 
 A failed attempt goes back to the queue with its delay, never to sleep: the next claim, by whichever worker, reads off
-the attempts where the job stands.
+the attempts where the job stands. Only from a key that is refused it goes on to the next one at once.
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Protocol, TypeAlias
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol
 from urllib.parse import quote
 
-import msgspec
-
-from shared.chat import ChatRequest
+from shared.cache import CachePlan
 from shared.dialects import DIALECTS
-from shared.dialects.base import Dialect
-from shared.errors import Failure, Garbled, GatewayError, ProviderError, StoreError, Unsupported
+from shared.errors import (
+    AuthFailed,
+    InvalidRequest,
+    NotPermitted,
+    Overloaded,
+    ProviderError,
+    RateLimited,
+    StoreError,
+    Unreachable,
+)
+from shared.governance import Grant
 from shared.ids import now_ms
-from shared.jobs import Attempt, Job, Outcome
-from shared.models import ListedModel
+from shared.jobs import Job, Outcome
+from shared.lanes import Lane
+from shared.prices import Prices
 from worker.attachments import Attachments
-from worker.lease import Lease
-from worker.providers.base import PassThrough, Reader, Row
-from worker.relay import Pieces, Relay, SameWire, Translated
-from worker.retry import Next, decide
-from worker.routing import Router, Target, place
-from worker.transport import Call, Transport
+from worker.costs import priced
+from worker.exchange import Asked, Exchange, Heard, Media, Sign, StreamBroke, TryLater
+from worker.gates import gate_of
+from worker.limits import Limits, Pass, Shut
+from worker.model_lists import list_models
+from worker.retry import FALL_BACK_AFTER_S, PATIENCE_S, Chances, Next, decide, is_ambiguous
+from worker.routing import Router, Target
+from worker.transport import Transport
+from worker.turn import EXHAUSTED, SpentHere, Turn
+from worker.watched import count_spent, watched
 
-MODELS_TIMEOUT_S = 10.0
-FILES_AWAY_S = 2.0
-"""When a request is due again whose files could not be fetched."""
-UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
-"""What decoding a provider's answer may raise, however it is broken."""
-_OBJECT = re.compile(rb'\s*\{\s*"')
+STORE_AWAY_S = 1.0
+"""When a job is due again for which leave could not be asked."""
 _HEADER_SAFE = "/:@._-+~ ()[],=!$&'*;"
-TRANSLATED = frozenset({"chat", "count_tokens"})
-"""Operations that a provider of another wire can do; what it cannot its adapter's `path` says."""
 
 
-class TryLater(Exception):
-    """The attempt failed and the policy wants another one after `delay_s` seconds."""
+class Budgets(Protocol):
+    """Knows what the virtual keys of callers may still do, and charges them."""
 
-    def __init__(self, delay_s: float) -> None:
-        super().__init__(delay_s)
-        self.delay_s = delay_s
+    async def grant(self, job: Job) -> Grant | None:
+        """What the job's owner may do; None for everything. Raises NotPermitted, TryLater."""
+        ...
 
+    async def provider_keys(self, job: Job, provider: str, model: str) -> frozenset[str] | None:
+        """Names of the provider's keys that may serve the job; None for all. Raises NotPermitted, TryLater."""
+        ...
 
-class StreamBroke(Exception):
-    """The answer broke off after the client had seen its beginning."""
-
-    def __init__(self, error: ProviderError) -> None:
-        super().__init__(error.message)
-        self.error = error
-
-
-class Asked(Protocol):
-    """What is to be answered: a leased job, or an item of a batch, which is never streamed."""
-
-    job: Job
-    body: bytes
-    attempts: tuple[Attempt, ...]
-
-
-class Media(Protocol):
-    """Fetches what a provider cannot fetch itself."""
-
-    async def embedded(self, request: ChatRequest, row: Row) -> ChatRequest:
-        """The request with the bytes behind its URLs put in. Raises InvalidRequest, naming the field."""
+    async def pay(
+        self, asked: Asked, target: Target, attempt: Callable[[Asked, Target], Awaitable[Outcome]]
+    ) -> Outcome:
+        """The attempt's outcome, charged. Raises BudgetExceeded, LimitExceeded, SpentHere, TryLater."""
         ...
 
 
-Sign: TypeAlias = Callable[[Call, Target], Awaitable[Call]]
-"""Adds what a key's signature or token needs time for; most keys are a header that the adapter has set already."""
+class Cache(Protocol):
+    """Keeps answers for requests that are asked again."""
+
+    async def answer(self, asked: Asked, plan: CachePlan, run: Callable[[Asked], Awaitable[Outcome]]) -> Outcome:
+        """What is kept, or what `run` makes of it; raises what that does."""
+        ...
 
 
 class Executor:
     """Turns what was asked into an outcome.
 
-    Without `attachments`, ids of files stay what they are; without `media`, URLs do; without `sign`, calls carry only
-    the headers of their adapter.
+    Without `limits`, calls are made whatever the providers said of other calls. See Exchange for `attachments`,
+    `media` and `sign`.
+
+    Attributes:
+        cache: what jobs that use the response cache are answered from; None for nothing.
     """
 
     def __init__(
@@ -91,230 +89,217 @@ class Executor:
         *,
         media: Media | None = None,
         sign: Sign | None = None,
+        prices: Prices | None = None,
+        budgets: Budgets | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._router = router
-        self._transport = transport
-        self._attachments = attachments
-        self._media = media
-        self._sign = sign
+        self._exchange = Exchange(transport, attachments, media, sign)
+        self._prices = prices or Prices()
+        self._budgets = budgets
+        self._limits = limits
+        self.cache: Cache | None = None
 
     async def run(self, asked: Asked) -> Outcome:
-        """Make one attempt.
+        """Make one attempt that counts.
 
         Raises:
-            TryLater: it failed and is to be repeated, here or at a fallback; or a store is away that holds its files.
+            TryLater: it failed and is to be repeated, here or at a fallback; or it is not its turn yet; or a store is
+                away that holds its files.
             GatewayError: it failed for good; with fallbacks, the first target's error.
             StreamBroke: the stream must be ended with its error.
         """
-        job = asked.job
-        if job.operation == "models":
-            return await self._models()
-        targets = self._router.resolve(job, DIALECTS[job.dialect].default_provider)
-        index, tries = place(asked.attempts)
-        target = self._router.target(*targets[index])
-        started = now_ms()
+        if asked.job.operation == "models":
+            grant = await self._budgets.grant(asked.job) if self._budgets else None
+            return await list_models(self._router, self._exchange, grant)
+        if self.cache is not None and asked.job.cache is not None:
+            return await self.cache.answer(asked, asked.job.cache, self._called)
+        return await self._called(asked)
+
+    async def _called(self, asked: Asked) -> Outcome:
+        """As `run`, by calls of providers."""
+        pairs = self._router.resolve(asked.job, DIALECTS[asked.job.dialect].default_provider)
+        while True:
+            turn = Turn(asked, pairs)
+            targets = await self._targets(turn)
+            leave = await self._leave(turn, targets)
+            if outcome := await self._try(turn, leave, targets):
+                return outcome
+
+    # --- whose turn it is -----------------------------------------------------------------------------
+
+    async def _targets(self, turn: Turn) -> list[Target]:
+        """The keys that may be tried, in turn. Raises InvalidRequest, NotPermitted, TryLater, AuthFailed."""
+        provider, model = turn.pairs[turn.stands.index]
+        job, found = turn.asked.job, await self._allowed(turn.asked.job, provider, model)
+        for other in self._router.also_at(job, provider, model):
+            try:
+                found += await self._allowed(job, other, model)
+            except NotPermitted:
+                continue
+        found = self._pinned(turn, found)
+        left = [target for target in found if target.key.name not in turn.stands.refused]
+        if not left:
+            raise _exhausted(found[0])
+        if len(left) == 1:
+            return left
+        weights = self._limits.weights(left) if self._limits else [target.key.weight for target in left]
+        return self._router.in_turn(left, weights, job.session)
+
+    async def _allowed(self, job: Job, provider: str, model: str) -> list[Target]:
+        only = await self._budgets.provider_keys(job, provider, model) if self._budgets else None
+        return self._router.targets(provider, model, only=only)
+
+    def _pinned(self, turn: Turn, found: list[Target]) -> list[Target]:
+        """The key the client asked for, at the target it asked for; a fallback that has none of the name has others."""
+        name = turn.asked.job.key
+        pinned = [target for target in found if target.key.name == name]
+        if name and not pinned and turn.stands.index == 0:
+            raise InvalidRequest(
+                f"x-bf-api-key: no key of the name {name[:80]!r} may serve this model; leave the header out for any.",
+                param="x-bf-api-key",
+                code="key_not_found",
+            )
+        return pinned or found
+
+    async def _leave(self, turn: Turn, targets: list[Target]) -> Pass:
+        """Leave to call one of the targets. Raises TryLater, ProviderError."""
+        if self._limits is None:
+            return Pass(targets[0], gate_of(targets[0]))
+        asked, most_s = turn.asked, None
+        if turn.more_targets():
+            most_s = max(0.0, FALL_BACK_AFTER_S[asked.job.lane] - turn.waited_s)
         try:
-            outcome = await self._attempt(asked, target)
+            leave = await self._limits.admit(asked.job, asked.body, targets, most_s=most_s)
+        except StoreError as error:
+            raise TryLater(STORE_AWAY_S) from error
+        if isinstance(leave, Pass):
+            return leave
+        raise self._shut_out(turn, leave, most_s)
+
+    def _shut_out(self, turn: Turn, shut: Shut, most_s: float | None) -> Exception:
+        """What becomes of a job that got no leave; where it counts as a failure, the attempt is on record."""
+        lane, error = turn.asked.job.lane, _why(shut)
+        failing = lane is Lane.INTERACTIVE and _is_failing(shut)
+        if most_s is not None:
+            if shut.wait_s <= most_s and not (failing or isinstance(error, AuthFailed)):
+                return TryLater(shut.wait_s, f"{shut.why} {shut.target.name}")
+            turn.record(shut.target, now_ms(), error, Next.FALLBACK)
+            return TryLater(0)
+        if failing:
+            chances = Chances(lane=lane, left_s=turn.left_s)
+            decision = decide(error, turn.stands, shut.target.provider.network, chances)
+            turn.record(shut.target, now_ms(), error, decision.then)
+            return self._verdict(turn, decision.delay_s, decision.then, shut.target)
+        patience_s = PATIENCE_S if lane is Lane.INTERACTIVE else turn.left_s
+        if isinstance(error, AuthFailed) or shut.wait_s > min(patience_s, turn.left_s):
+            turn.record(shut.target, now_ms(), error, Next.FAIL)
+            return turn.error()
+        return TryLater(shut.wait_s, f"{shut.why} {shut.target.name}")
+
+    # --- one attempt ----------------------------------------------------------------------------------
+
+    async def _try(self, turn: Turn, leave: Pass, targets: list[Target]) -> Outcome | None:
+        """The outcome; None when the key was refused and another one is to be tried."""
+        asked, target, started, heard = turn.asked, leave.target, now_ms(), Heard()
+        try:
+            outcome = await self._paid(asked, target, partial(watched, self._exchange, heard=heard))
         except ProviderError as error:
-            left_s = (job.deadline_ms - now_ms()) / 1000
-            more = index + 1 < len(targets)
-            decision = decide(error, tries + 1, target.provider.network, more_targets=more, left_s=left_s)
-            asked.attempts += (_attempt(asked, target, started, error, decision.then),)
-            if decision.then is Next.FAIL:
-                raise _primary(asked.attempts) from error
-            raise TryLater(decision.delay_s) from error
+            await self._troubled(leave, error, heard)
+            others = any(self._may_try(other) for other in targets if other.key != target.key)
+            decision = decide(
+                error,
+                turn.stands,
+                target.provider.network,
+                Chances(
+                    lane=asked.job.lane,
+                    more_targets=turn.more_targets(ambiguous=is_ambiguous(error)),
+                    more_keys=others,
+                    left_s=turn.left_s,
+                ),
+                waited_s=turn.waited_s,
+            )
+            turn.record(target, started, error, decision.then)
+            if decision.then is Next.NEXT_KEY:
+                return None
+            raise self._verdict(turn, decision.delay_s, decision.then, target) from error
         except StreamBroke as broke:
-            asked.attempts += (_attempt(asked, target, started, broke.error, Next.FAIL),)
+            await self._troubled(leave, broke.error, heard)
+            turn.record(target, started, broke.error, Next.FAIL)
             raise
-        asked.attempts += (_attempt(asked, target, started, None, None),)
-        outcome.headers.update({"x-bf-provider": target.row.name, "x-bf-model": quote(target.model, safe=_HEADER_SAFE)})
-        if index:
-            outcome.headers["x-bf-fallback-index"] = str(index)
+        except SpentHere as spent:
+            self._release(leave)
+            if not turn.more_targets():
+                raise spent.error from spent
+            turn.record(target, started, spent.error, Next.FALLBACK)
+            raise TryLater(0) from spent
+        except BaseException:
+            self._release(leave)
+            raise
+        if self._limits:
+            self._limits.settle(leave, outcome.usage, heard.headers)
+        turn.record(target, started, None, None)
+        outcome = priced(_signed_by(outcome, target, turn.stands.index), self._prices, target)
+        count_spent(target, outcome)
         return outcome
 
-    async def _attempt(self, asked: Asked, target: Target) -> Outcome:
-        job, dialect = asked.job, DIALECTS[asked.job.dialect]
-        if wire := target.speaking(dialect.wire):
-            body = wire.edit(await self._with_files(asked), target.row, target.upstream_model, job.operation)
-            call = await self._call(job, target, wire, body)
-            if job.stream and isinstance(asked, Lease):
-                relay = SameWire(wire.tap(target.row, job, asked.body), target.row.name)
-                return await self._stream(asked, target, wire, call, relay)
-            return await self._plain_same_wire(asked, target, wire, call)
-        if job.operation not in TRANSLATED:
-            raise Unsupported(
-                f"model: provider {target.row.name!r} has no {job.operation} on this surface.", param="model"
-            )
-        return await self._translated(asked, dialect, target)
+    async def _paid(
+        self, asked: Asked, target: Target, attempt: Callable[[Asked, Target], Awaitable[Outcome]]
+    ) -> Outcome:
+        if self._budgets is None:
+            return await attempt(asked, target)
+        return await self._budgets.pay(asked, target, attempt)
 
-    async def _with_files(self, asked: Asked) -> bytes:
-        if self._attachments is None:
-            return asked.body
-        try:
-            return await self._attachments.inlined(asked.job, asked.body)
-        except StoreError as error:
-            raise TryLater(FILES_AWAY_S) from error
+    def _release(self, leave: Pass) -> None:
+        if self._limits:
+            self._limits.release(leave)
 
-    async def _plain_same_wire(self, asked: Asked, target: Target, wire: PassThrough, call: Call) -> Outcome:
-        body = await self._send(target, wire, call)
-        try:
-            usage = wire.usage(body)
-            body = wire.relabel(body, asked.job, asked.body)
-        except UNREADABLE as cause:
-            raise Garbled("The provider's answer is not JSON.", provider=target.row.name) from cause
-        if not _OBJECT.match(body):
-            raise Garbled("The provider's answer is empty.", provider=target.row.name)
-        return Outcome(status=200, body=body, usage=usage if usage.known else None)
+    async def _troubled(self, leave: Pass, error: ProviderError, heard: Heard) -> None:
+        if self._limits:
+            await self._limits.trouble(leave, error, heard.headers)
 
-    async def _translated(self, asked: Asked, dialect: Dialect, target: Target) -> Outcome:
-        job, adapter = asked.job, target.adapter
-        request = dialect.parse(await self._with_files(asked), target.upstream_model, job.headers)
-        if self._media is not None and not target.row.fetches:
-            request = await self._media.embedded(request, target.row)
-        rendered = adapter.render(request, target.row, job.operation)
-        call = await self._call(job, target, adapter, rendered.body)
-        headers = {"x-bf-dropped": ", ".join(rendered.dropped)} if rendered.dropped else {}
-        if job.stream and isinstance(asked, Lease):
-            renderer = dialect.stream(request, job, asked.body)
-            relay = Translated(adapter.stream(target.row), renderer, target.row.name, now_ms() // 1000)
-            outcome = await self._stream(asked, target, adapter, call, relay)
-            outcome.headers.update(headers)
-            return outcome
-        body = await self._send(target, adapter, call)
-        try:
-            if job.operation == "count_tokens":
-                return Outcome(status=200, body=dialect.render_count(adapter.count(body)), headers=headers)
-            answer = adapter.parse(body, target.row)
-        except UNREADABLE as cause:
-            raise Garbled("The provider's answer cannot be read.", provider=target.row.name) from cause
-        if answer.created_s is None:
-            answer = msgspec.structs.replace(answer, created_s=now_ms() // 1000)
-        usage = answer.usage if answer.usage.known else None
-        return Outcome(status=200, body=dialect.render(answer, job, asked.body), usage=usage, headers=headers)
+    def _may_try(self, target: Target) -> bool:
+        return self._limits is None or self._limits.usable(target)
 
-    async def _send(self, target: Target, wire: PassThrough, call: Call) -> bytes:
-        answer = await self._transport.send(call)
-        if answer.status >= 300:  # noqa: PLR2004 - a redirect is never followed: the key is bound to its host
-            raise _refused(target, wire, answer.status, answer.headers, answer.body)
-        return answer.body
-
-    async def _stream(self, lease: Lease, target: Target, wire: PassThrough, call: Call, relay: Relay) -> Outcome:
-        pieces = Pieces(lease)
-        try:
-            async with self._transport.stream(call) as answer:
-                if answer.status >= 300:  # noqa: PLR2004 - as above
-                    raise _refused(target, wire, answer.status, answer.headers, await answer.read())
-                await _pump(answer.chunks(), wire.reader(), relay, pieces, target.row.name)
-        except ProviderError as error:
-            await pieces.close()
-            if pieces.written:
-                raise StreamBroke(error) from error
-            raise
-        except BaseException:
-            pieces.abandon()
-            raise
-        await pieces.close()
-        return Outcome(status=200, body=relay.final, usage=relay.usage)
-
-    async def _call(self, job: Job, target: Target, wire: PassThrough, body: bytes) -> Call:
-        network = target.provider.network
-        call = Call(
-            method="POST",
-            url=target.base_url + wire.path(job.operation, target.upstream_model, stream=job.stream),
-            headers={**wire.headers(target.row, target.key.value, job.headers), **network.extra_headers},
-            body=body,
-            provider=target.row.name,
-            timeout_s=network.default_request_timeout_in_seconds,
-            idle_s=network.stream_idle_timeout_in_seconds,
-        )
-        return await self._signed(call, target)
-
-    async def _signed(self, call: Call, target: Target) -> Call:
-        return call if self._sign is None else await self._sign(call, target)
-
-    # --- models ---------------------------------------------------------------------------------------
-
-    async def _models(self) -> Outcome:
-        """Every configured provider's list; a provider that fails is named in a header, all failing is an error."""
-        names = list(self._router.providers)
-        lists = await asyncio.gather(*map(self._list, names), return_exceptions=True)
-        failed = [reply for reply in lists if isinstance(reply, BaseException)]
-        for error in failed:
-            if not isinstance(error, GatewayError):
-                raise error
-        if failed and len(failed) == len(names):
-            raise failed[0]
-        missing = [name for name, reply in zip(names, lists, strict=True) if isinstance(reply, BaseException)]
-        entries = [entry for reply in lists if not isinstance(reply, BaseException) for entry in reply]
-        headers = {"x-bf-models-missing": ", ".join(missing)} if missing else {}
-        return Outcome(status=200, body=msgspec.json.encode(entries), headers=headers)
-
-    async def _list(self, provider: str) -> list[ListedModel]:
-        target = self._router.any_target(provider)
-        call = Call(
-            method="GET",
-            url=target.base_url + target.adapter.path("models"),
-            headers={
-                **target.adapter.headers(target.row, target.key.value, {}),
-                **target.provider.network.extra_headers,
-            },
-            body=b"",
-            provider=provider,
-            timeout_s=MODELS_TIMEOUT_S,
-        )
-        body = await self._send(target, target.adapter, await self._signed(call, target))
-        try:
-            listed = target.adapter.models(body)
-        except msgspec.MsgspecError as cause:
-            raise Garbled("The provider's model list cannot be read.", provider=provider) from cause
-        return [
-            ListedModel(
-                provider=provider,
-                id=model.id,
-                wire=target.adapter.wire,
-                display_name=model.display_name,
-                created_s=model.created_s,
-                owned_by=model.owned_by,
-                raw=msgspec.UNSET if model.raw is None else model.raw,
-            )
-            for model in listed
-            if any(key.serves(model.id) for key in target.provider.keys or (target.key,))
-        ]
+    def _verdict(self, turn: Turn, delay_s: float, then: Next, target: Target) -> Exception:
+        if then is Next.FAIL:
+            return turn.error()
+        reason = {Next.RETRY: "retry", Next.WAIT: "rate_limited"}.get(then)
+        return TryLater(delay_s, f"{reason} {target.name}" if reason else "")
 
 
-def _refused(target: Target, wire: PassThrough, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-    if status < 400:  # noqa: PLR2004 - HTTP: a redirect
-        message = f"The provider answered with a redirect ({status}), which is not followed; check its base_url."
-        return Garbled(message, provider=target.row.name, upstream_status=status, should_retry=False)
-    return wire.error(target.row, status, headers, body)
+def _signed_by(outcome: Outcome, target: Target, index: int) -> Outcome:
+    """The outcome, its headers telling who served it."""
+    headers = {"x-bf-provider": target.row.name, "x-bf-model": target.model, "x-bf-key": target.key.name}
+    outcome.headers.update({name: quote(value, safe=_HEADER_SAFE) for name, value in headers.items()})
+    if index:
+        outcome.headers["x-bf-fallback-index"] = str(index)
+    return outcome
 
 
-async def _pump(chunks: AsyncIterator[bytes], reader: Reader, relay: Relay, pieces: Pieces, provider: str) -> None:
-    try:
-        async for chunk in chunks:
-            for frame in reader.feed(chunk):
-                await pieces.write(relay.feed(frame))
-    except ValueError as cause:
-        raise Garbled(f"The provider sent {cause}.", provider=provider) from cause
-    for frame in reader.close():
-        await pieces.write(relay.feed(frame))
-    await pieces.write(relay.close())
-
-
-def _attempt(asked: Asked, target: Target, started_ms: int, error: ProviderError | None, then: Next | None) -> Attempt:
-    return Attempt(
-        number=len(asked.attempts) + 1,
-        target=target.name,
-        key=target.key.name,
-        started_ms=started_ms,
-        ended_ms=now_ms(),
-        failure=Failure.of(error) if error else None,
-        then=then or "",
+def _exhausted(target: Target) -> AuthFailed:
+    message = (
+        f"Every key of provider {target.row.name!r} that may serve {target.model!r} is refused by it; replace them."
     )
+    return AuthFailed(message, provider=target.row.name, sent=False, code=EXHAUSTED)
 
 
-def _primary(attempts: tuple[Attempt, ...]) -> ProviderError:
-    """The first target's last error: what the client asked for, not what the gateway tried next."""
-    last = next((attempt for attempt in attempts if attempt.then == Next.FALLBACK), attempts[-1])
-    assert last.failure is not None, "a fallback follows a failure"  # noqa: S101 - written a few lines above
-    return last.failure.error()
+def _is_failing(shut: Shut) -> bool:
+    """Whether it is as good as another failed call, for somebody who sits and waits."""
+    overloaded = shut.why == "provider_overloaded" and shut.wait_s > FALL_BACK_AFTER_S[Lane.INTERACTIVE]
+    return overloaded or shut.why == "provider_failing"
+
+
+def _why(shut: Shut) -> ProviderError:
+    """What a job without leave fails with, when it cannot wait."""
+    target, wait_s = shut.target, shut.wait_s
+    if shut.why == "key_set_aside":
+        return _exhausted(target)
+    if shut.why == "provider_failing":
+        message = f"{target.name} failed many times in a row and is left alone until single calls work again."
+        return Unreachable(message, provider=target.row.name, sent=False, code=shut.why, retry_after_s=wait_s)
+    if shut.why == "provider_overloaded":
+        message = f"{target.name} is overloaded and is left alone for a while."
+        return Overloaded(message, provider=target.row.name, sent=False, code=shut.why)
+    message = f"{target.name}: the provider's limit is used up; the next turn is in {wait_s:.0f} s."
+    return RateLimited(message, provider=target.row.name, sent=False, code=shut.why, retry_after_s=wait_s)

@@ -3,6 +3,8 @@
     claimed       jobs were claimed, none was begun
     answered      the provider has answered, the outcome is not written
     renewing      a lease is about to be renewed
+    delivering    a webhook is about to be sent
+    delivered     its receiver has answered, that is not written
     handing-back  the worker leaves and is about to give a job back
 
 Each fires once: a frozen worker that is woken up goes on.
@@ -13,7 +15,7 @@ from __future__ import annotations
 import os
 import signal
 
-POINTS = frozenset({"claimed", "answered", "renewing", "handing-back"})
+POINTS = frozenset({"claimed", "answered", "renewing", "delivering", "delivered", "handing-back"})
 VARIABLE = "HERMOD_FAILPOINT"
 
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}

@@ -5,32 +5,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import time
-from collections.abc import Awaitable, Callable, Container, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator
 from functools import partial
 from typing import TypeVar
 
 import msgspec
 
-from shared.batch_records import BatchRecords, named_after
-from shared.batches import Batch, BatchState, Ending, Item
+from shared.batch_records import named_after
+from shared.batches import Batch, BatchState, Ending, Item, Spent
 from shared.dialects import DIALECTS
 from shared.dialects.base import Head
-from shared.errors import GatewayError, InvalidRequest, Overloaded, RateLimited, StoreError
+from shared.errors import GatewayError, InvalidRequest, StoreError
 from shared.ids import now_ms
 from shared.jobs import Attempt, Job, Outcome
 from shared.lanes import Lane
 from shared.logs import where
 from shared.models import split_model
 from worker import results
-from worker.executor import Executor, TryLater
+from worker.costs import spent_on
+from worker.exchange import TryLater
+from worker.executor import Executor
 from worker.failpoints import reach
+from worker.item_cache import ItemCache
+from worker.item_records import ItemRecords
 from worker.lease import AGAIN_S, PERSIST_S, Lease, LeaseLost
 from worker.leases import MAX_CRASHES
-from worker.pauses import Pauses
-from worker.retry import Next
-from worker.routing import place
+from worker.standstill import Standstill
 
 log = logging.getLogger("hermod.worker")
 
@@ -38,8 +39,6 @@ LOOK_S = 1.0
 """How often a shard that waits looks whether its batch was cancelled; one that ends items hears it from each."""
 STALE_S = 1.5 * LOOK_S
 """After which nothing is sent before another look: a worker that was frozen may have lost the shard."""
-LIMITED = frozenset({RateLimited.__name__, Overloaded.__name__})
-"""Failures that say "later" and nothing about the request."""
 
 T = TypeVar("T")
 
@@ -62,13 +61,14 @@ class Means(msgspec.Struct, frozen=True):
     Attributes:
         providers: the configured ones.
         leaving: set when the worker is told to stop.
+        cache: how items use the response cache.
     """
 
     executor: Executor
-    records: BatchRecords
+    records: ItemRecords
     providers: Container[str]
-    pauses: Pauses
     leaving: asyncio.Event
+    cache: ItemCache
 
 
 class ShardRun:
@@ -89,9 +89,16 @@ class ShardRun:
         self._stopped = asyncio.Event()
         self._unrun: Ending | None = None
         self._todo: Iterator[Item] = iter(())
+        self._places = asyncio.Semaphore()
+        self._door = asyncio.Lock()
+        self._standstill = Standstill()
+        self._put_off_s = 0.0
 
-    async def run(self, items: list[Item], at_once: int) -> None:
-        """Bring every item to an end, but those not begun when the worker is told to stop.
+    async def run(self, items: list[Item], at_once: int) -> float:
+        """Bring every item to an end, but those not begun when the worker is told to stop, or when all wait for long.
+
+        Returns:
+            Seconds after which the rest is due.
 
         Raises:
             LeaseLost: the shard is someone else's by now.
@@ -99,37 +106,33 @@ class ShardRun:
         """
         await self._look()
         self._todo = iter(items)
+        self._places = asyncio.Semaphore(at_once)
         try:
             async with asyncio.TaskGroup() as group:
                 watch = group.create_task(self._watch())
-                at_once = 1 if self._alone else at_once
-                room = asyncio.Semaphore(at_once)
-                # As many again: they are at a provider while results of the others are on their way to Redis.
-                runners = min(2 * at_once, len(items))
-                await asyncio.wait([group.create_task(self._work(room)) for _ in range(runners)])
+                # One for each: those that wait, and whose result is on its way to Redis, hold up no other.
+                runners = 1 if self._alone else len(items)
+                await asyncio.wait([group.create_task(self._work()) for _ in range(runners)])
                 watch.cancel()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
+        return self._put_off_s
 
-    async def _work(self, room: asyncio.Semaphore) -> None:
+    async def _work(self) -> None:
         for item in self._todo:
             uuid, request_id = names_of(self._batch, item)
             try:
-                async with room:
-                    ending, line = await self._result(item, uuid, request_id)
+                with self._standstill.begun():
+                    ending, line, spent = await self._result(item, uuid, request_id)
             except Stopped:
                 if self._unrun is None:
                     return
-                ending, line = self._unrun, results.unrun(self._batch, item, uuid, self._unrun)
-            await self._keep(item, ending, line)
+                ending, line, spent = self._unrun, results.unrun(self._batch, item, uuid, self._unrun), Spent()
+            await self._keep(item, ending, line, spent)
 
-    async def _result(self, item: Item, uuid: str, request_id: str) -> tuple[Ending, bytes]:
-        await self._check()
-        refusal = await self._refusal(item)
+    async def _result(self, item: Item, uuid: str, request_id: str) -> tuple[Ending, bytes, Spent]:
         try:
-            if refusal:
-                raise refusal
-            outcome = await self._outcome(begin(self._batch, item, uuid, request_id, self._means.providers))
+            outcome = await self._outcome(item, uuid, request_id)
         except (Stopped, LeaseLost, StoreError):
             raise
         except GatewayError as error:
@@ -138,13 +141,46 @@ class ShardRun:
             log.error("an item failed: %s", where(error), extra={"job_id": self._lease.id})  # noqa: TRY400 - see leases
             outcome = self._failed(GatewayError("The gateway failed on this request.", code="internal"), request_id)
         reach("answered")
-        return results.answered(self._batch, item, uuid, request_id, outcome)
+        return *results.answered(self._batch, item, uuid, request_id, outcome), spent_on(outcome)
 
-    async def _keep(self, item: Item, ending: Ending, line: bytes) -> None:
-        end = partial(self._means.records.end_item, *self._claim, index=item.index, ending=ending, line=line)
-        self._hear(await outlast(end))
+    async def _keep(self, item: Item, ending: Ending, line: bytes, spent: Spent) -> None:
+        end = self._means.records.end_item
+        kept = partial(end, *self._claim, index=item.index, ending=ending, line=line, spent=spent)
+        self._hear(await outlast(kept))
 
     # --- one item -------------------------------------------------------------------------------------
+
+    async def _outcome(self, item: Item, uuid: str, request_id: str) -> Outcome:
+        """The answer, after as many attempts as it takes. Raises Stopped, LeaseLost, GatewayError."""
+        begun: Begun | None = None
+        while True:
+            try:
+                async with self._place(new=begun is None):
+                    await self._check()
+                    begun = begun or await self._begun(item, uuid, request_id)
+                    return await self._means.executor.run(begun)
+            except TryLater as later:
+                attempts = begun.attempts if begun else ()
+                with self._standstill.waiting(uuid, attempts, later.delay_s):
+                    await self._wait(later.delay_s)
+
+    @contextlib.asynccontextmanager
+    async def _place(self, *, new: bool) -> AsyncIterator[None]:
+        """One of the places at a provider. An item that is to wait gives it up, and comes back before all but one."""
+        async with self._door if new else contextlib.nullcontext():
+            await self._places.acquire()
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    async def _begun(self, item: Item, uuid: str, request_id: str) -> Begun:
+        """The item as the executor takes it. Raises LeaseLost, and as GatewayError why it is not run."""
+        if refusal := await self._refusal(item):
+            raise refusal
+        begun = begin(self._batch, item, uuid, request_id, self._means.providers)
+        begun.job = self._means.cache.planned(begun.job, begun.body)
+        return begun
 
     async def _refusal(self, item: Item) -> GatewayError | None:
         """Why an item is not run: it is known to be wrong, or it takes down workers. Raises LeaseLost."""
@@ -160,35 +196,6 @@ class ShardRun:
             return None
         message = f"The request took down {MAX_CRASHES} workers and is not tried again."
         return GatewayError(message, code="poison", should_retry=False)
-
-    async def _outcome(self, begun: Begun) -> Outcome:
-        """The answer, after as many attempts as it takes. Raises Stopped, LeaseLost, GatewayError."""
-        pauses, targets = self._means.pauses, (begun.job.model, *begun.job.fallbacks)
-        while True:
-            while (left_s := pauses.left_s(targets[place(begun.attempts)[0]])) > 0:
-                await self._wait(left_s * random.uniform(1.0, 1.5))
-            await self._check()
-            tried = len(begun.attempts)
-            try:
-                outcome = await self._means.executor.run(begun)
-            except TryLater as later:
-                if not any(map(self._paused, begun.attempts[tried:])):  # none is there when a store was away
-                    await self._wait(later.delay_s)
-            except (RateLimited, Overloaded) as error:
-                if error.should_retry is False:  # there is no credit left, and waiting brings none
-                    raise
-                self._paused(begun.attempts[-1])
-                begun.attempts = ()
-            else:
-                pauses.forget(begun.attempts[-1].target)
-                return outcome
-
-    def _paused(self, failed: Attempt) -> bool:
-        """Whether the attempt failed because its target is busy, which is then left alone for a while."""
-        if failed.failure is None or failed.failure.kind not in LIMITED:
-            return False
-        self._means.pauses.begin(failed.target, failed.failure.retry_after_s)
-        return failed.then != Next.FALLBACK
 
     def _failed(self, error: GatewayError, request_id: str) -> Outcome:
         return Outcome(status=self._dialect.error_status(error), body=self._dialect.render_error(error, request_id))
@@ -209,6 +216,9 @@ class ShardRun:
             await asyncio.sleep(max(0.0, min(LOOK_S, left_s)))
             with contextlib.suppress(StoreError):
                 await self._look()
+            if later_s := self._standstill.put_off_s():
+                self._put_off_s = max(0.0, min(later_s, left_s))
+                self._stop(None)
 
     async def _check(self) -> None:
         """Whether something may be sent now. Raises Stopped, LeaseLost, StoreError."""

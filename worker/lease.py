@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from enum import Enum
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 
 from shared.errors import StoreError
 from shared.jobs import Attempt, Job, Notice, Outcome, State
+from shared.metrics import job_ended
 from shared.queue import EVENTS, cancelled_outcome, pack, unpack_attempts, unpack_events, unpack_job
 from shared.stores.redis import RedisStore, Script
 from worker.lease_scripts import APPEND, DEFER, FINISH
@@ -58,6 +60,7 @@ class Lease:
         late: it was claimed after its deadline.
         again: it had been claimed before, whatever became of that.
         ending: set before the job's task is cancelled.
+        state: in which the job ended by this lease, once it has.
     """
 
     job: Job
@@ -72,6 +75,7 @@ class Lease:
         self.late = late == b"1"
         self.again = again == b"1"
         self.ending: Ending | None = None
+        self.state: State | None = None
 
     def read(self) -> ArqRecord:
         """Decode the records: which function to call; raises msgspec.MsgspecError for anything unreadable."""
@@ -86,11 +90,18 @@ class Lease:
         """End the job and wake whoever waits; `arq_result` is kept for arq's `Job.result()`. Raises LeaseLost."""
         done = pack(Notice(self.id, 0, outcome=outcome, state=state))
         stream = int(hasattr(self, "job") and self.job.stream)
-        await self._persist(FINISH, state, pack(outcome), pack(self.attempts), self._ttl_s, done, arq_result, stream)
+        written = (state, pack(outcome), pack(self.attempts), self._ttl_s, done, arq_result, stream, outcome.status)
+        await self._persist(FINISH, *written)
+        self.state = state
+        if hasattr(self, "job"):
+            job_ended(self.job, state, self.attempts)
 
-    async def defer(self, delay_s: float) -> None:
-        """Give the job back, due after `delay_s` seconds; end it when it was cancelled meanwhile. Raises LeaseLost."""
-        if await self._persist(DEFER, int(delay_s * 1000), pack(self.attempts)) == b"cancelled":
+    async def defer(self, delay_s: float, why: str = "") -> None:
+        """Give the job back, due after `delay_s` seconds; end it when it was cancelled meanwhile. Raises LeaseLost.
+
+        `why` is for its owner to read: a reason, and after a space the target.
+        """
+        if await self._persist(DEFER, math.ceil(delay_s * 1000), pack(self.attempts), why) == b"cancelled":
             await self.finish(State.CANCELLED, cancelled_outcome())
 
     async def append(self, seq: int, data: bytes) -> None:

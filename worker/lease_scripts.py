@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from shared.lanes import LUA
+from shared.queue import STAYS
 from shared.stores.redis import Script
+from shared.webhook_scripts import TELL
 
 FOLLOWED_S = 300
 """How long the events of a stream that was followed are kept: its reader may be slow, its SDK may ask again."""
+FAILURES_MOST = 10_000
+"""Newest failures of all owners that operators are shown."""
 MOST_PIECES = 65_536
 """Pieces kept of one stream, about 16 MiB of tokens sent one by one: no provider can fill Redis with one answer."""
 
@@ -43,7 +47,9 @@ local function order(turn)
 end
 
 -- Leases that ran out (their worker died or froze) and deferred jobs whose time has come stand first in their line.
+-- How many leases did.
 local function line_up_again(now, lease, worker)
+  local ran_out = 0
   if redis.call('ZCOUNT', 'hermod:later', '-inf', now) > 0 then spare(now, lease, worker) end
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'hermod:later', '-inf', now, 'LIMIT', 0, 200)) do
     redis.call('ZREM', 'hermod:later', id)
@@ -54,9 +60,11 @@ local function line_up_again(now, lease, worker)
       redis.call('HSET', record, 'state', 'queued')
       redis.call('HINCRBY', record, 'crashes', 1)
       release(owner, cap)
+      ran_out = ran_out + 1
     end
     if state == 'running' or state == 'queued' then line_up(id, lane, owner, true) end
   end
+  return ran_out
 end
 
 -- What other arq clients enqueued, and arq's own cron jobs.
@@ -132,7 +140,7 @@ end
 local function one(count, lease, worker, batch)
   local now = clock_ms()
   count, lease, batch = tonumber(count), tonumber(lease), tonumber(batch or count)
-  line_up_again(now, lease, worker)
+  local ran_out = line_up_again(now, lease, worker)
   adopt(now)
   local turn = redis.call('INCR', 'hermod:turn')
   local fence = redis.call('INCRBY', 'hermod:fences', count)
@@ -165,7 +173,7 @@ local function one(count, lease, worker, batch)
   local next = redis.call('ZRANGE', 'hermod:later', 0, 0, 'WITHSCORES')[2]
   -- This worker is full: another one must know what is due, and when the next deferred job is.
   if #claimed == count or filled and redis.call('EXISTS', 'hermod:ring:batch') == 1 then wake() end
-  return {claimed, next and math.max(0, next - now) or -1}
+  return {claimed, next and math.max(0, next - now) or -1, ran_out}
 end
 """,
     even_when_full=True,
@@ -183,14 +191,18 @@ end
     even_when_full=True,
 )
 
+# With what it has claimed of each lane since it last said so: counted here, it costs a claim nothing.
 ALIVE = Script(
     LUA
     + _SPARE
     + """
-local function one(worker, lease)
+local function one(worker, lease, ...)
   local now = clock_ms()
   spare(now, tonumber(lease), worker)
   redis.call('ZREMRANGEBYSCORE', 'hermod:workers', '-inf', now)
+  for index, claims in ipairs({...}) do
+    if claims ~= '0' then redis.call('HINCRBY', 'hermod:claims', LANES[index], claims) end
+  end
   return redis.call('ZADD', 'hermod:workers', now + tonumber(lease), worker)
 end
 """,
@@ -200,15 +212,26 @@ end
 # A reply that was lost after the commit makes us ask again: `ended_by` says that this very fence did it.
 FINISH = Script(
     LUA
+    + STAYS
+    + TELL
     + """
-local function one(id, fence, state, outcome, attempts, ttl, done, arq_result, stream)
+-- Listed for operators; those that an outage of a provider failed are more than anybody reads.
+local function note_failure(id)
+  redis.call('ZADD', 'hermod:failures', clock_ms(), id)
+  redis.call('ZREMRANGEBYRANK', 'hermod:failures', 0, -FAILURES_MOST - 1)
+end
+
+local function one(id, fence, state, outcome, attempts, ttl, done, arq_result, stream, status)
   local record = 'hermod:job:' .. id
-  local owner, cap, waiters, ended_by, detached, store = unpack(redis.call(
-    'HMGET', record, 'owner', 'cap', 'waiters', 'ended_by', 'detached', 'store'))
+  local owner, cap, waiters, ended_by, detached, store, hooks = unpack(redis.call(
+    'HMGET', record, 'owner', 'cap', 'waiters', 'ended_by', 'detached', 'store', 'hooks'))
   if redis.call('GET', 'arq:in-progress:' .. id) ~= fence then return ended_by == fence and 1 or 0 end
   forget(id, owner)
   release(owner, cap)
-  redis.call('HDEL', record, 'cancel', store == '1' and 'cancel' or 'body')
+  local failed = state == 'failed' or state == 'expired'
+  local kept = store == '1' or state ~= 'succeeded' and stays(record, detached)
+  redis.call('HDEL', record, 'cancel', kept and 'cancel' or 'body')
+  if failed then note_failure(id) end
   redis.call('HSET', record, 'state', state, 'outcome', outcome, 'attempts', attempts, 'ended_by', fence,
              'ended', clock_ms())
   redis.call('EXPIRE', record, ttl)
@@ -217,22 +240,23 @@ local function one(id, fence, state, outcome, attempts, ttl, done, arq_result, s
   end
   if arq_result ~= '' then redis.call('SET', 'arq:result:' .. id, arq_result, 'EX', ttl) end
   tell(waiters, done)
+  announce(hooks, 'job', state, status, record)
   return 1
 end
-""".replace("FOLLOWED_S", str(FOLLOWED_S)),
+""".replace("FOLLOWED_S", str(FOLLOWED_S)).replace("FAILURES_MOST", str(FAILURES_MOST)),
     even_when_full=True,
 )
 
 DEFER = Script(
     LUA
     + """
-local function one(id, fence, delay, attempts)
+local function one(id, fence, delay, attempts, why)
   local record = 'hermod:job:' .. id
   local lane, owner, cap, ended_by = unpack(redis.call('HMGET', record, 'lane', 'owner', 'cap', 'ended_by'))
   if redis.call('GET', 'arq:in-progress:' .. id) ~= fence then return ended_by == fence and 1 or 0 end
   if redis.call('HEXISTS', record, 'cancel') == 1 then return 'cancelled' end
   redis.call('DEL', 'arq:in-progress:' .. id)
-  redis.call('HSET', record, 'state', 'queued', 'attempts', attempts, 'ended_by', fence)
+  redis.call('HSET', record, 'state', 'queued', 'attempts', attempts, 'ended_by', fence, 'why', why)
   release(owner, cap)
   if delay == '0' then
     redis.call('ZREM', 'hermod:later', id)

@@ -13,15 +13,17 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections import Counter
 from datetime import datetime
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
-from arq.connections import ArqRedis
 from arq.cron import CronJob
 from arq.worker import Worker
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from shared import metrics
 from shared.errors import StoreError
 from shared.jobs import Outcome, State
 from shared.lanes import QUEUE, WAKE, Lane
@@ -33,6 +35,7 @@ from worker import arq_jobs
 from worker.failpoints import reach
 from worker.lease import AGAIN_S, ArqRecord, Ending, Lease, LeaseLost
 from worker.lease_scripts import ALIVE, CLAIM, RENEW
+from worker.watched_run import watched_run
 
 log = logging.getLogger("hermod.worker")
 
@@ -57,7 +60,7 @@ class LeaseWorker(Worker):
         super().__init__(
             functions,
             queue_name=QUEUE,
-            redis_pool=_arq_client(store.url),
+            redis_pool=arq_jobs.client(store.url),
             cron_jobs=cron_jobs,
             handle_signals=False,
             max_jobs=settings.slots,
@@ -72,6 +75,7 @@ class LeaseWorker(Worker):
         self._batch_slots = min(settings.batch_slots, max(1, settings.slots - 1))
         self._held: dict[str, Lease] = {}
         self._batch_jobs: set[str] = set()
+        self._claims: Counter[Lane] = Counter()
         self._slot_freed = asyncio.Event()
         self._batch_slot_freed: asyncio.Future[None]
         self.leaving = asyncio.Event()
@@ -82,6 +86,7 @@ class LeaseWorker(Worker):
 
     async def serve(self) -> None:
         """Work until `stop`."""
+        self._show_slots()
         chores = [asyncio.create_task(chore()) for chore in (self._keep_leases, self._hear_cancels, self._ring_bells)]
         claiming = asyncio.create_task(self._claim_for_ever())
         await self.leaving.wait()
@@ -137,7 +142,10 @@ class LeaseWorker(Worker):
         """How many jobs were claimed and begun, and in how many ms the next one is due; -1 for none."""
         self._batch_slot_freed = asyncio.get_running_loop().create_future()
         free_for_batch = max(0, self._batch_slots - len(self._batch_jobs))
-        claimed, wait_ms = await self._store.run(CLAIM, min(free, CLAIM_MOST), self._lease_ms, self.id, free_for_batch)
+        claimed, wait_ms, ran_out = await self._store.run(
+            CLAIM, min(free, CLAIM_MOST), self._lease_ms, self.id, free_for_batch
+        )
+        metrics.LEASE_TAKEOVERS.inc(ran_out)
         if claimed:
             reach("claimed")
         for fields in claimed:
@@ -156,9 +164,10 @@ class LeaseWorker(Worker):
         lease = Lease(self._store, fields)
         self._end_task(lease.id, Ending.LOST)  # its run under the lease before, which ran out while we were frozen
         self._held[lease.id] = lease
-        task = asyncio.create_task(self._run(lease, self._read(lease)))
+        task = asyncio.create_task(watched_run(lease, partial(self._run, lease, self._read(lease))))
         self.tasks[lease.id] = task
         task.add_done_callback(lambda _: self._ended(lease))
+        self._show_slots()
 
     def _read(self, lease: Lease) -> ArqRecord | None:
         """Which function to call; None for what is no job of ours."""
@@ -168,8 +177,10 @@ class LeaseWorker(Worker):
             # Not the text of the error, here and below: it may quote a prompt.
             log.error("refused: unreadable (%s)", type(error).__name__, extra={"job_id": lease.id})  # noqa: TRY400
             return None
-        if hasattr(lease, "job") and lease.job.lane is Lane.BATCH:
-            self._batch_jobs.add(lease.id)
+        if hasattr(lease, "job"):
+            self._claims[lease.job.lane] += 1
+            if lease.job.lane is Lane.BATCH:
+                self._batch_jobs.add(lease.id)
         if call.f in self.functions:
             return call
         log.error("refused: no function of ours", extra={"job_id": lease.id})
@@ -184,6 +195,12 @@ class LeaseWorker(Worker):
                 if not self._batch_slot_freed.done():
                     self._batch_slot_freed.set_result(None)
         self._slot_freed.set()
+        self._show_slots()
+
+    def _show_slots(self) -> None:
+        held = len(self._held)
+        metrics.LEASES.of().value = metrics.SLOTS.of("busy").value = held
+        metrics.SLOTS.of("free").value = self.max_jobs - held
 
     async def _run(self, lease: Lease, call: ArqRecord | None) -> None:
         if call is None:
@@ -227,10 +244,12 @@ class LeaseWorker(Worker):
             await asyncio.sleep(self._renew_s if heard else AGAIN_S)
 
     async def _say_alive(self) -> bool:
+        claims = self._claims.copy()
         try:
-            await self._store.run(ALIVE, self.id, self._lease_ms)
+            await self._store.run(ALIVE, self.id, self._lease_ms, *(claims[lane] for lane in Lane))
         except StoreError:
             return False  # claiming has said so
+        self._claims -= claims
         return True
 
     async def _renew(self, lease: Lease) -> None:
@@ -278,12 +297,6 @@ async def _token(waker: Redis, wait_s: float) -> None:
     except Exception as error:  # noqa: BLE001 - whatever the client raises: work is looked for again
         log.warning("waiting for work: %s", type(error).__name__)
         await asyncio.sleep(AGAIN_S)
-
-
-def _arq_client(url: str) -> ArqRedis:
-    client = ArqRedis.from_url(url)
-    client.job_serializer, client.job_deserializer, client.default_queue_name = pack, arq_jobs.unpack_any, QUEUE
-    return cast("ArqRedis", client)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -11,37 +11,27 @@ Ids of files elsewhere, as in containers and tools, are the provider's and trave
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import partial
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Raw
 
 from shared.errors import InvalidRequest
 from shared.media import is_text
+from worker.places import SOURCES, Keys, Kind, Search, word, written
 
-T = TypeVar("T")
 Form: TypeAlias = Literal["base64", "text", "data_url"]
 """How content is written: the type of a source of Anthropic's, or as OpenAI has it."""
-_Kind: TypeAlias = Literal["document", "image", "file_data", "image_url"]
-_Keys: TypeAlias = tuple[str | int, ...]
-_Look: TypeAlias = Callable[[dict[str, Any], _Keys], list["Mention"]]
 
-NULL = Raw(b"null")
-_OBJECT = msgspec.json.Decoder(dict[str, Raw])
-_LIST = msgspec.json.Decoder(list[Raw])
-_STRING = msgspec.json.Decoder(str)
-_FILE_ID = re.compile(rb'"file_id"')
-
-_SOURCES = frozenset({"document", "image"})
+_FIELDS: dict[Kind, str] = {"file": "file_data", "input_file": "file_data", "input_image": "image_url"}
+"""Which field of OpenAI's takes the content."""
 _BESIDE = ("file_data", "file_url", "image_url")
 _PDF = "application/pdf"
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
-_TAKES = {
+_TAKES: dict[Kind, str] = {
     "document": "a document must be a PDF or text",
     "image": "an image must be JPEG, PNG, GIF or WebP",
-    "image_url": "this must be an image",
+    "input_image": "this must be an image",
 }
 
 
@@ -50,22 +40,20 @@ class Mention(msgspec.Struct):
 
     Attributes:
         holder: the opened object that holds the id, and is to hold the content.
-        kind: what it stands for: a block of Anthropic's, or the field of OpenAI's that takes the content.
+        kind: what stands there.
         keys: the way to the id.
         shown: the id.
     """
 
     holder: dict[str, Any]
-    kind: _Kind
-    keys: _Keys
+    kind: Kind
+    keys: Keys
     shown: str
 
     @property
     def path(self) -> str:
         """The way to the id as the client's surface writes it."""
-        if self.kind in _SOURCES:
-            return ".".join(map(str, self.keys))
-        return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in self.keys)[1:]
+        return written(self.keys, self.kind)
 
     def form(self, media_type: str) -> Form:
         """How a file of that type is written here. Raises InvalidRequest when it cannot be."""
@@ -76,9 +64,9 @@ class Mention(msgspec.Struct):
                 return "base64"
             case "image" if media_type in _IMAGES:
                 return "base64"
-            case "image_url" if media_type.startswith("image/"):
+            case "input_image" if media_type.startswith("image/"):
                 return "data_url"
-            case "file_data":
+            case "file" | "input_file":
                 return "data_url"
             case kind:
                 raise self.invalid(f"{_TAKES[kind]}, and the file {self.shown[:80]!r} is {media_type!r}.")
@@ -89,16 +77,17 @@ class Mention(msgspec.Struct):
         Raises:
             InvalidRequest: there is content beside the id.
         """
-        if self.kind in _SOURCES:
+        if self.kind in SOURCES:
             given = "text/plain" if form == "text" else media_type
             self.holder.clear()
             self.holder.update(type=form, media_type=given, data=Raw(content))
             return
-        if beside := next((name for name in _BESIDE if _word(self.holder, name)), None):
+        if beside := next((name for name in _BESIDE if word(self.holder, name)), None):
             raise self.invalid(f"not possible together with {beside}; leave one out.")
         del self.holder["file_id"]
-        self.holder[self.kind] = Raw(content)
-        if self.kind == "file_data" and not _word(self.holder, "filename"):
+        field = _FIELDS[self.kind]
+        self.holder[field] = Raw(content)
+        if field == "file_data" and not word(self.holder, "filename"):
             self.holder["filename"] = filename
 
     def invalid(self, why: str) -> InvalidRequest:
@@ -107,114 +96,15 @@ class Mention(msgspec.Struct):
 
 
 def mentions(body: bytes, dialect: str) -> tuple[dict[str, Any], list[Mention]]:
-    """The body, opened as far as the places that name files, and those in their order.
-
-    What cannot be read names none: who reads the body next says what is wrong with it.
-    """
-    if not _FILE_ID.search(body):
-        return {}, []
-    fields: dict[str, Any] = _read(_OBJECT, body) or {}
-    name, look = _LISTS[dialect]
-    return fields, _each(fields, name, (), look)
+    """The body, opened as far as the places that name files, and those in their order; see Search."""
+    return _SEARCH.run(body, dialect)
 
 
-def _each(fields: dict[str, Any], name: str, keys: _Keys, look: _Look) -> list[Mention]:
-    """Those in the objects of a list; what has none stays closed, so that it is written as it came."""
-    items: list[Any] = _read(_LIST, fields.get(name, NULL)) or []
-    found = []
-    for index, raw in enumerate(items):
-        if not _FILE_ID.search(raw):
-            continue
-        item = _read(_OBJECT, raw) or {}
-        if inside := look(item, (*keys, name, index)):
-            items[index] = item
-            found += inside
-    if found:
-        fields[name] = items
-    return found
-
-
-def _inside(fields: dict[str, Any], name: str, keys: _Keys, look: _Look) -> list[Mention]:
-    """Those in an object, likewise."""
-    item: dict[str, Any] = _read(_OBJECT, fields.get(name, NULL)) or {}
-    if found := look(item, (*keys, name)):
-        fields[name] = item
-    return found
-
-
-def _named(holder: dict[str, Any], keys: _Keys, kind: _Kind) -> list[Mention]:
-    shown = _word(holder, "file_id")
-    return [Mention(holder, kind, (*keys, "file_id"), shown)] if shown else []
-
-
-# --- Anthropic ---------------------------------------------------------------------------------------------
-
-
-def _turn(turn: dict[str, Any], keys: _Keys) -> list[Mention]:
-    return _each(turn, "content", keys, _block)
-
-
-def _block(block: dict[str, Any], keys: _Keys) -> list[Mention]:
-    if _word(block, "type") == "tool_result":
-        return _each(block, "content", keys, _piece)
-    return _piece(block, keys)
-
-
-def _piece(block: dict[str, Any], keys: _Keys) -> list[Mention]:
-    match _word(block, "type"):
-        case "document" | "image" as kind:
-            return _inside(block, "source", keys, partial(_source, kind=kind))
-        case _:
-            return []
-
-
-def _source(source: dict[str, Any], keys: _Keys, *, kind: _Kind) -> list[Mention]:
-    return _named(source, keys, kind) if _word(source, "type") == "file" else []
-
-
-# --- OpenAI ------------------------------------------------------------------------------------------------
-
-
-def _message(message: dict[str, Any], keys: _Keys) -> list[Mention]:
-    return _each(message, "content", keys, _chat_part)
-
-
-def _chat_part(part: dict[str, Any], keys: _Keys) -> list[Mention]:
-    return _inside(part, "file", keys, partial(_named, kind="file_data")) if _word(part, "type") == "file" else []
-
-
-def _item(item: dict[str, Any], keys: _Keys) -> list[Mention]:
-    return _each(item, "content", keys, _input_part) + _each(item, "output", keys, _input_part)
-
-
-def _input_part(part: dict[str, Any], keys: _Keys) -> list[Mention]:
-    match _word(part, "type"):
-        case "input_file":
-            return _named(part, keys, "file_data")
-        case "input_image":
-            return _named(part, keys, "image_url")
-        case _:
-            return []
-
-
-# --- JSON --------------------------------------------------------------------------------------------------
-
-
-def _word(fields: dict[str, Any], name: str) -> str:
-    return _read(_STRING, fields.get(name, NULL)) or ""
-
-
-def _read(decoder: msgspec.json.Decoder[T], raw: bytes | Raw) -> T | None:
-    """None for what is of another type, or malformed."""
-    try:
-        return decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+def _mention(holder: dict[str, Any], keys: Keys, kind: Kind) -> Mention | None:
+    if kind in SOURCES and word(holder, "type") != "file":
         return None
+    shown = word(holder, "file_id") if kind in SOURCES or kind in _FIELDS else ""
+    return Mention(holder, kind, (*keys, "file_id"), shown) if shown else None
 
 
-_LISTS: dict[str, tuple[str, _Look]] = {
-    "anthropic": ("messages", _turn),
-    "openai_chat": ("messages", _message),
-    "openai_responses": ("input", _item),
-}
-"""Which list of a dialect's body to look through, and how at its objects."""
+_SEARCH = Search(re.compile(rb'"file_id"'), _mention)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
-from shared.chat import Usage
+from shared.chat import ChatResponse, Usage
 from shared.dialects.base import StreamRenderer
 from shared.errors import Garbled, Unreachable
-from shared.events import Broken, Event, Finished, Started
+from shared.events import Broken, Event, Started
 from shared.sse import Frame
 from worker.lease import Lease
 from worker.providers.base import StreamParser, StreamTap
@@ -25,7 +26,7 @@ class Relay(Protocol):
 
     @property
     def usage(self) -> Usage | None:
-        """What the provider reported, once it has."""
+        """What the provider has reported so far; None for nothing."""
         ...
 
     @property
@@ -75,18 +76,38 @@ class SameWire:
         return b""
 
 
+Nameable = TypeVar("Nameable", ChatResponse, Started)
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What the client is told where the provider's wire has no such field."""
+
+    id: str
+    model: str
+    created_s: int
+
+    def complete(self, answer: Nameable) -> Nameable:
+        """The answer, or its beginning, with what it lacks."""
+        created_s = self.created_s if answer.created_s is None else answer.created_s
+        return msgspec.structs.replace(
+            answer, id=answer.id or self.id, model=answer.model or self.model, created_s=created_s
+        )
+
+
 class Translated:
-    """Provider frames to canonical events to the client's dialect.
+    """Provider frames to canonical events to the client's dialect."""
 
-    `created_s` is told to the client when the provider's wire has no such time.
-    """
-
-    def __init__(self, parser: StreamParser, renderer: StreamRenderer, provider: str, created_s: int) -> None:
+    def __init__(self, parser: StreamParser, renderer: StreamRenderer, provider: str, told: Told) -> None:
         self._parser = parser
         self._renderer = renderer
         self._provider = provider
-        self._created_s = created_s
-        self.usage: Usage | None = None
+        self._told = told
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the parser has read of it."""
+        used = self._parser.usage
+        return used if used.known else None
 
     @property
     def final(self) -> bytes:
@@ -109,10 +130,8 @@ class Translated:
         for event in events:
             if isinstance(event, Broken):
                 raise event.error
-            if isinstance(event, Finished) and event.usage.known:
-                self.usage = event.usage
-            if isinstance(event, Started) and event.created_s is None:
-                event = msgspec.structs.replace(event, created_s=self._created_s)  # noqa: PLW2901
+            if isinstance(event, Started):
+                event = self._told.complete(event)  # noqa: PLW2901
             out += self._renderer.feed(event)
         return out
 
@@ -124,7 +143,7 @@ class Pieces:
     one no delay.
 
     Attributes:
-        written: whether anything was handed over; from then on the attempt cannot be repeated in silence.
+        first_at: when something was first handed over, in seconds of `time.perf_counter`.
     """
 
     def __init__(self, lease: Lease) -> None:
@@ -132,13 +151,19 @@ class Pieces:
         self._seq = 0
         self._gathered = bytearray()
         self._sender: asyncio.Task[None] | None = None
-        self.written = False
+        self.first_at: float | None = None
+
+    @property
+    def written(self) -> bool:
+        """Whether anything was handed over; from then on the attempt cannot be repeated in silence."""
+        return self.first_at is not None
 
     async def write(self, data: bytes) -> None:
         """Hand over `data`; waits only above HIGH_WATER. Raises LeaseLost, StoreError of an earlier piece too."""
         if not data:
             return
-        self.written = True
+        if self.first_at is None:
+            self.first_at = time.perf_counter()
         self._gathered += data
         if self._sender is not None and (self._sender.done() or len(self._gathered) > HIGH_WATER):
             await self._sender

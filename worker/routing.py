@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import msgspec
 
 from shared.errors import InvalidRequest
-from shared.jobs import Attempt, Job
+from shared.jobs import Job
 from shared.models import split_model
 from shared.provider_settings import ProviderKey, ProviderSettings
 from shared.settings import Settings
-from worker.providers.addresses import base_url
+from worker.choice import for_session, in_turn
+from worker.providers.addresses import base_url, path_of, url
 from worker.providers.base import Adapter, PassThrough, Row
+from worker.providers.betas import allowed
 from worker.providers.catalog import ROWS, adapters, custom, relays
+from worker.providers.openai.embeddings import OPENAI_EMBEDDINGS
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -33,18 +35,34 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def base_url(self) -> str:
-        """Origin and path prefix the call goes to."""
+        """Origin and path prefix of the provider's API."""
         return base_url(self.row, self.provider.network.base_url, self.key, self.upstream_model)
+
+    def url(self, path: str) -> str:
+        """Where a call to a path of the API goes."""
+        return url(self.row, self.provider.network.base_url, self.key, self.upstream_model, path)
+
+    def path(self, wire: PassThrough, operation: str, *, stream: bool = False) -> str:
+        """The path of an operation. Raises Unsupported."""
+        return path_of(self.provider, wire, operation, self.upstream_model, stream=stream)
+
+    def headers(self, wire: PassThrough, client: Mapping[str, str]) -> dict[str, str]:
+        """Headers of a call; `client` are those of the client that may pass, names in lower case."""
+        network = self.provider.network
+        passed = allowed(client, network.beta_header_overrides)
+        return {**wire.headers(self.row, self.key.value, passed), **network.extra_headers}
 
     @property
     def upstream_model(self) -> str:
         """The model's name at the provider."""
         return self.key.aliases.get(self.model, self.model)
 
-    def speaking(self, wire: str) -> PassThrough | None:
+    def speaking(self, wire: str, operation: str) -> PassThrough | None:
         """What passes a client's bodies of `wire` through to this provider; None when they must be translated."""
         if wire == self.adapter.wire:
             return self.adapter
+        if operation == "embeddings" and self.row.embeds and wire == OPENAI_EMBEDDINGS.wire:
+            return OPENAI_EMBEDDINGS
         return RELAYS[wire] if wire in self.row.relays else None
 
 
@@ -56,27 +74,54 @@ NO_KEY = ProviderKey(name="none", value="")
 class Router:
     """Resolves model names against the configured providers. Immutable after start."""
 
-    def __init__(self, settings: Settings, pick: Callable[..., list[ProviderKey]] = random.choices) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.providers = settings.providers
-        self._pick = pick
+        self._fallbacks = settings.fallbacks
+        self._listing = _listing(settings.providers)
 
     def resolve(self, job: Job, default_provider: str) -> list[tuple[str, str]]:
-        """(provider, model) pairs to try in turn: the asked one, then the fallbacks.
+        """(provider, model) pairs to try in turn: the asked one, then its fallbacks, or those configured for it.
 
         Raises:
             InvalidRequest: a name leads to a provider that is not configured.
         """
-        return [split_model(name, self.providers, default_provider) for name in (job.model, *job.fallbacks)]
+        asked = split_model(job.model, self.providers, default_provider)
+        fallbacks = job.fallbacks or self._fallbacks.get("/".join(asked), ())
+        return [asked, *(split_model(name, self.providers, default_provider) for name in fallbacks)]
 
-    def target(self, provider: str, model: str) -> Target:
+    def targets(self, provider: str, model: str, *, only: frozenset[str] | None = None) -> list[Target]:
+        """The targets of all keys that may serve the model; with `only`, of those with these names.
+
+        Raises:
+            InvalidRequest: there is none.
+        """
+        row, settings = self._row(provider)
+        return [_target(row, settings, model, key) for key in self._fitting(row, settings, model, only)]
+
+    def also_at(self, job: Job, provider: str, model: str) -> tuple[str, ...]:
+        """Other providers with a key that lists the model by its name, as one of this provider does.
+
+        Only of a model that was asked for without a provider.
+        """
+        listing = self._listing.get(model, ()) if job.model == model else ()
+        return tuple(name for name in listing if name != provider) if provider in listing else ()
+
+    def in_turn(self, targets: list[Target], weights: list[float], session: str) -> list[Target]:
+        """The targets in the order in which to try them: a session's is always the same."""
+        if session:
+            return for_session(targets, [f"{one.name} {one.key.name}" for one in targets], weights, session)
+        return in_turn(targets, weights)
+
+    def target(self, provider: str, model: str, *, only: frozenset[str] | None = None) -> Target:
         """The target for one attempt, its key drawn by weight among those that may serve the model.
+
+        With `only`, among the keys of these names.
 
         Raises:
             InvalidRequest: no key of the provider may serve the model.
         """
-        row, settings = self._row(provider)
-        key = self._key(row, settings, model)
-        return Target(row, _adapter(row, key.aliases.get(model, model)), settings, model, key)
+        targets = self.targets(provider, model, only=only)
+        return in_turn(targets, [target.key.weight for target in targets])[0]
 
     def any_target(self, provider: str) -> Target:
         """A target for asking the provider about itself: its first key, no model."""
@@ -87,24 +132,33 @@ class Router:
         settings = self.providers[provider]
         return ROWS.get(provider) or custom(provider, settings.base_provider_type or "openai"), settings
 
-    def _key(self, row: Row, settings: ProviderSettings, model: str) -> ProviderKey:
-        fitting = [key for key in settings.keys if key.serves(model)]
+    @staticmethod
+    def _fitting(row: Row, settings: ProviderSettings, model: str, only: frozenset[str] | None) -> list[ProviderKey]:
+        fitting = [key for key in settings.keys if key.serves(model) and (only is None or key.name in only)]
         if fitting:
-            weights = [key.weight for key in fitting]
-            return self._pick(fitting, weights=weights if any(weights) else None)[0]
+            return fitting
         if not settings.keys and (row.key_optional or settings.key_less):
-            return NO_KEY
+            return [NO_KEY]
         raise InvalidRequest(
             f"model: no key of provider {row.name!r} may serve {model!r}.", param="model", code="model_not_found"
         )
 
 
+def _listing(providers: dict[str, ProviderSettings]) -> dict[str, tuple[str, ...]]:
+    """Providers by the models that their keys list by name."""
+    found: dict[str, dict[str, None]] = {}
+    for name, settings in providers.items():
+        for key in settings.keys:
+            for model in key.models:
+                if key.serves(model):
+                    found.setdefault(model, {})[name] = None
+    return {model: tuple(names) for model, names in found.items()}
+
+
+def _target(row: Row, settings: ProviderSettings, model: str, key: ProviderKey) -> Target:
+    return Target(row, _adapter(row, key.aliases.get(model, model)), settings, model, key)
+
+
 def _adapter(row: Row, model: str) -> Adapter:
     """What speaks to this model: some providers serve other makers' models on the makers' own wire."""
     return ADAPTERS[next((wire for prefix, wire in row.model_wires if model.startswith(prefix)), row.wire)]
-
-
-def place(attempts: tuple[Attempt, ...]) -> tuple[int, int]:
-    """(index of the target whose turn it is, tries it has had), read off the attempts so far."""
-    moves = [number for number, attempt in enumerate(attempts, 1) if attempt.then == "fallback"]
-    return len(moves), len(attempts) - (moves[-1] if moves else 0)

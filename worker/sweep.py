@@ -22,12 +22,14 @@ from shared.batch_records import RECORD as BATCH
 from shared.batches import PREFIX as BATCHES
 from shared.bodies import Bodies
 from shared.errors import StoreError
+from shared.governance_records import GovernanceRecords
 from shared.ids import now_ms
 from shared.jobs import State
 from shared.lanes import LUA, QUEUE
 from shared.queue import JOB, arq_record
 from shared.stores.blobs import Blobs
 from shared.stores.redis import RedisStore, Script
+from worker.budget_scripts import MOST_WORKERS, RECLAIM
 
 log = logging.getLogger("hermod.sweep")
 
@@ -202,7 +204,23 @@ async def sweep_blobs(ctx: dict[str, Any]) -> None:
             log.info("%d blobs deleted that nobody speaks of", deleted)
 
 
-CRON_JOBS = (cron(sweep, name="sweep"), cron(sweep_blobs, name="sweep_blobs", minute=set(range(0, 60, 10))))
+async def sweep_budgets(ctx: dict[str, Any]) -> None:
+    """Charge what dead workers had reserved, and delete the virtual keys that are to be once they have expired."""
+    try:
+        lost = int(await ctx["store"].run(RECLAIM, MOST_WORKERS))
+        deleted = await GovernanceRecords(ctx["store"]).delete_expired(now_ms())
+    except StoreError as error:
+        log.warning("%s", error)
+    else:
+        if lost or deleted:
+            log.info("%d calls of dead workers charged by estimate, %d expired virtual keys deleted", lost, deleted)
+
+
+CRON_JOBS = (
+    cron(sweep, name="sweep"),
+    cron(sweep_budgets, name="sweep_budgets"),
+    cron(sweep_blobs, name="sweep_blobs", minute=set(range(0, 60, 10))),
+)
 """arq runs each on one of all workers: every minute, and every ten, for listing a bucket has its price."""
 
 

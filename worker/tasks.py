@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from shared.batches import OPERATIONS
 from shared.bodies import Bodies
 from shared.dialects import DIALECTS
 from shared.errors import Expired, GatewayError, NotFound, StoreError
 from shared.jobs import Job, Outcome, State
-from worker.executor import Executor, StreamBroke, TryLater
+from shared.webhook_events import WEBHOOK
+from worker.exchange import StreamBroke, TryLater
+from worker.executor import Executor
 from worker.failpoints import reach
 from worker.lease import Lease, LeaseLost
 from worker.leases import MAX_CRASHES
-from worker.shards import OPERATIONS, Batches
+from worker.shards import Batches
 
 log = logging.getLogger("hermod.worker")
 
@@ -26,6 +29,9 @@ async def run_job(ctx: dict[str, Any], _job_id: str) -> None:
     lease: Lease = ctx["lease"]
     if lease.job.operation in OPERATIONS:
         await _advance_batch(lease, ctx["batches"])
+        return
+    if lease.job.operation == WEBHOOK:
+        await ctx["webhooks"].deliver(lease)
         return
     bodies: Bodies = ctx["bodies"]
     if await _advance(lease, ctx["executor"], bodies) and not lease.job.store:
@@ -49,7 +55,7 @@ async def _advance(lease: Lease, executor: Executor, bodies: Bodies) -> bool:
         await _fetch_body(lease, bodies)
         outcome = await executor.run(lease)
     except TryLater as later:
-        await lease.defer(later.delay_s)
+        await lease.defer(later.delay_s, later.why)
         return False
     except StreamBroke as broke:
         await _end_broken(lease, broke.error)

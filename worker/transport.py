@@ -1,22 +1,26 @@
-"""Sends calls to providers and reads their answers: every byte that leaves a worker passes here.
+"""Sends calls to providers and reads their answers: every byte for a provider that leaves a worker passes here.
 
-Speaks httpx's interface, so that any `httpx.AsyncBaseTransport` fits underneath (httpx.MockTransport in a test), but
-uses no httpx client: there is no cookie jar, no redirect is followed, and a key goes to the URL of its call and
-nowhere else.
+There is no cookie jar, no redirect is followed, and a key goes to the URL of its call and nowhere else. Instead of
+sockets any `httpx.AsyncBaseTransport` fits underneath (httpx.MockTransport in a test).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from functools import lru_cache
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import httpx
 import msgspec
 
-from shared.errors import Garbled, TimedOut, Unreachable
-from worker.http1 import Http1
+from shared.errors import Garbled, ProviderError, TimedOut, Unreachable
+from shared.network_settings import StreamGuard
+from shared.provider_settings import NetworkSettings
+from worker.http1 import Fault, Http1, Kind, Opened, Reach, Way
+from worker.httpx_way import HttpxWay
+from worker.pace import paced
+
+MIB = 1024 * 1024
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -54,71 +58,90 @@ class StreamAnswer:
         headers: names in lower case.
     """
 
-    def __init__(
-        self, response: httpx.Response, provider: str, *, deadline: float, idle_s: float, max_bytes: int
-    ) -> None:
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = dict(response.headers.items())
-        self._response = response
-        self._provider = provider
+    def __init__(self, opened: Opened, call: Call, rules: _Rules, *, deadline: float, idle_s: float) -> None:
+        self.status = opened.status
+        self.headers = opened.headers
+        self._opened = opened
+        self._provider = call.provider
+        self._rules = rules
         self._deadline = deadline
         self._idle_s = idle_s
-        self._max_bytes = max_bytes
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes]:
         """The body in pieces of any size, none read before it is asked for beyond a socket's buffer.
 
         Raises:
             TimedOut: silent for `idle_s`, or the call's time is over.
             Unreachable: the connection broke.
             Garbled: the body is over the cap, or its compression is broken.
+            Overloaded: it is slower than the provider's stream guard allows; before the first piece.
         """
-        clock = asyncio.get_running_loop().time
-        body = aiter(self._response.aiter_bytes())
-        size = 0
-        while True:
-            with _ours(self._provider):
-                async with asyncio.timeout_at(min(self._deadline, clock() + self._idle_s)):
-                    chunk = await anext(body, None)
-            if chunk is None:
-                return
-            size += len(chunk)
-            if size > self._max_bytes:
-                raise Garbled("The provider's answer is too long.", provider=self._provider)
-            yield chunk
+        guard = self._rules.guard
+        return self._chunks() if guard is None else paced(self._chunks(), guard, self._provider)
 
     async def read(self) -> bytes:
-        """The whole body. Raises as `chunks()`."""
-        return b"".join([chunk async for chunk in self.chunks()])
+        """The whole body. Raises as `chunks()`, but that no pace is asked of it."""
+        return b"".join([chunk async for chunk in self._chunks()])
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        size = 0
+        while chunk := await self._next():
+            size += len(chunk)
+            if size > self._rules.max_bytes:
+                raise _too_long(self._provider)
+            yield chunk
+
+    async def _next(self) -> bytes:
+        try:
+            if chunk := self._opened.ready():
+                return chunk
+            now = asyncio.get_running_loop().time()
+            async with asyncio.timeout_at(min(self._deadline, now + self._idle_s)):
+                return await self._opened.more()
+        except (Fault, TimeoutError) as error:
+            raise _ours(error, self._provider) from error.__cause__
+
+
+class _Rules(msgspec.Struct, frozen=True):
+    """What holds for one provider's answers."""
+
+    way: Way
+    max_bytes: int
+    guard: StreamGuard | None = None
 
 
 class Transport:
-    """The worker's one way out; create it in a running event loop.
+    """The worker's one way out to providers; create it in a running event loop.
 
-    One serves all providers: it keeps connections by origin, shares the TLS context and the name cache, and what
-    differs between providers travels in the `Call`.
+    One serves all providers: they are told apart by the `provider` of a call. Those whose settings agree share
+    connections, kept by origin, their TLS context and name cache.
     """
 
     def __init__(
         self,
         *,
-        max_bytes: int,
+        networks: Mapping[str, NetworkSettings] | None = None,
+        max_bytes: int | None = None,
         idle_s: float = 60.0,
-        connect_s: float = 10.0,
+        connect_s: float | None = None,
         http: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """Open the transport.
 
         Args:
-            max_bytes: cap on one answer's body after decompression.
+            networks: how providers are reached, by name; another is reached by the defaults.
+            max_bytes: cap on one answer's body after decompression; None for the provider's own.
             idle_s: seconds a stream may be silent, where the call does not say.
-            connect_s: seconds for name, connection and TLS.
-            http: what to send with; Http1 when None.
+            connect_s: seconds for name, connection and TLS; None for the provider's own.
+            http: what to send with, to all providers, instead of sockets.
         """
         self._max_bytes = max_bytes
         self._idle_s = idle_s
-        self._timeouts = {"timeout": {"connect": connect_s}}
-        self._http = Http1() if http is None else http
+        self._connect_s = connect_s
+        self._http = None if http is None else HttpxWay(http, connect_s or NetworkSettings().connect_timeout_in_seconds)
+        self._ways: dict[Reach, Way] = {}
+        self._others = self._rules(NetworkSettings())
+        self._by_name = {name: self._rules(network) for name, network in (networks or {}).items()}
 
     async def send(self, call: Call) -> Answer:
         """Send `call` and read the whole answer.
@@ -131,8 +154,17 @@ class Transport:
             TimedOut: `call.timeout_s` is over.
             Garbled: the body is over the cap, or its compression is broken.
         """
-        async with self._open(call, idle_s=call.timeout_s, encodings="gzip, deflate") as answer:
-            return Answer(answer.status, answer.headers, await answer.read())
+        rules = self._by_name.get(call.provider, self._others)
+        try:
+            async with asyncio.timeout(call.timeout_s):
+                opened = await rules.way.open(call.method, call.url, _headers(call, "gzip, deflate"), call.body)
+                try:
+                    body = await _whole(opened, rules.max_bytes, call.provider)
+                finally:
+                    await opened.close()
+        except (Fault, TimeoutError) as error:
+            raise _ours(error, call.provider) from error.__cause__
+        return Answer(opened.status, opened.headers, body)
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[StreamAnswer]:
@@ -141,66 +173,78 @@ class Transport:
         Raises:
             Unreachable, TimedOut, Garbled: as `send`, on entering and while reading.
         """
+        rules = self._by_name.get(call.provider, self._others)
         idle_s = self._idle_s if call.idle_s is None else call.idle_s
+        deadline = asyncio.get_running_loop().time() + call.timeout_s
         # No compressor between a token and its reader: some servers' compressors hold events back.
-        async with self._open(call, idle_s=idle_s, encodings="identity") as answer:
-            yield answer
+        headers = _headers(call, "identity")
+        try:
+            async with asyncio.timeout_at(deadline):
+                opened = await rules.way.open(call.method, call.url, headers, call.body)
+        except (Fault, TimeoutError) as error:
+            raise _ours(error, call.provider) from error.__cause__
+        try:
+            yield StreamAnswer(opened, call, rules, deadline=deadline, idle_s=idle_s)
+        finally:
+            await opened.close()
 
     async def close(self) -> None:
         """Close every connection; calls in flight fail."""
-        await self._http.aclose()
+        for way in self._ways.values():
+            await way.close()
+        if self._http is not None:
+            await self._http.close()
 
-    @asynccontextmanager
-    async def _open(self, call: Call, *, idle_s: float, encodings: str) -> AsyncIterator[StreamAnswer]:
-        deadline = asyncio.get_running_loop().time() + call.timeout_s
-        with _ours(call.provider):
-            request = self._request(call, encodings)
-            async with asyncio.timeout_at(deadline):
-                response = await self._http.handle_async_request(request)
-        try:
-            yield StreamAnswer(response, call.provider, deadline=deadline, idle_s=idle_s, max_bytes=self._max_bytes)
-        finally:
-            await response.aclose()
+    def _rules(self, network: NetworkSettings) -> _Rules:
+        max_bytes = self._max_bytes or network.max_response_mb * MIB
+        guard = network.stream_throughput_guard
+        return _Rules(self._http or self._way(network), max_bytes, guard)
 
-    def _request(self, call: Call, encodings: str) -> httpx.Request:
-        headers = {"user-agent": "hermod", "accept-encoding": encodings}
-        headers.update((name.lower(), value) for name, value in call.headers.items())
-        return httpx.Request(
-            call.method,
-            _url(call.url),
-            headers=[(name.encode(), value.encode()) for name, value in headers.items()],
-            content=call.body,
-            extensions=self._timeouts,
+    def _way(self, network: NetworkSettings) -> Way:
+        reach = Reach(
+            connect_s=self._connect_s or network.connect_timeout_in_seconds,
+            keep_s=network.keep_alive_timeout_in_seconds,
+            most=network.max_conns_per_host,
+            ca=network.ca_cert_pem + network.proxy.ca_cert_pem,
+            verify=not network.insecure_skip_verify,
+            proxy=network.proxy,
         )
+        if reach not in self._ways:
+            self._ways[reach] = Http1(reach)
+        return self._ways[reach]
 
 
-@lru_cache(maxsize=1024)
-def _url(url: str) -> httpx.URL:
-    """`url` parsed: there are few of them, and parsing is a tenth of what a call costs."""
-    return httpx.URL(url)
+def _headers(call: Call, encodings: str) -> dict[str, str]:
+    headers = {"user-agent": "hermod", "accept-encoding": encodings}
+    headers.update((name.lower(), value) for name, value in call.headers.items())
+    return headers
 
 
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-_UNUSABLE = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+async def _whole(opened: Opened, max_bytes: int, provider: str) -> bytes:
+    chunks, size = [], 0
+    while chunk := await opened.more():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_long(provider)
+    return b"".join(chunks)
 
 
-@contextmanager
-def _ours(provider: str) -> Iterator[None]:
-    """The seam: httpx's errors become those of `shared/errors.py`; no message holds the URL.
+def _too_long(provider: str) -> Garbled:
+    return Garbled("The provider's answer is too long: see max_response_mb.", provider=provider)
 
-    Stands around our own waiting only: what the reader of a stream raises is the reader's.
-    """
-    try:
-        yield
-    except _UNUSABLE:
-        # The chain ends here, for it may quote the URL.
-        message = "The provider's URL or a header for it cannot be sent: check base_url and extra_headers."
-        raise Unreachable(message, provider=provider, sent=False, should_retry=False) from None
-    except _NEVER_SENT as error:
-        raise Unreachable("No connection to the provider.", provider=provider, sent=False) from error
-    except (TimeoutError, httpx.TimeoutException) as error:
-        raise TimedOut("The provider did not answer in time.", provider=provider) from error
-    except httpx.DecodingError as error:
-        raise Garbled("The provider's answer cannot be decompressed.", provider=provider) from error
-    except httpx.TransportError as error:
-        raise Unreachable("The connection to the provider broke.", provider=provider) from error
+
+def _ours(error: Fault | TimeoutError, provider: str) -> ProviderError:
+    """The seam: what went wrong becomes an error of `shared/errors.py`; no message holds the URL."""
+    match error.kind if isinstance(error, Fault) else Kind.LATE:
+        case Kind.UNUSABLE:
+            message = "The provider's URL or a header for it cannot be sent: check base_url and extra_headers."
+            return Unreachable(message, provider=provider, sent=False, should_retry=False)
+        case Kind.NOT_SENT:
+            return Unreachable("No connection to the provider.", provider=provider, sent=False)
+        case Kind.LATE:
+            return TimedOut("The provider did not answer in time.", provider=provider)
+        case Kind.UNREADABLE:
+            return Garbled("The provider's answer cannot be decompressed.", provider=provider)
+        case Kind.BROKE:
+            return Unreachable("The connection to the provider broke.", provider=provider)

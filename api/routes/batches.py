@@ -1,4 +1,4 @@
-"""Batches: created, listed, shown, cancelled, run again; Anthropic's are also deleted, and their results read, here."""
+"""Batches: created, listed, shown, cancelled, run again, deleted; the results of Anthropic's are also read here."""
 
 from __future__ import annotations
 
@@ -165,7 +165,13 @@ def _openai(desk: _Desk, intake: Intake) -> list[HTTPRouteHandler]:
         """A new batch of what did not succeed."""
         return shown(await intake.retry(request, await desk.find(request, name)))
 
-    return [create, list_batches, retrieve, cancel, retry]
+    @delete(paths("/batches/{name:str}"), status_code=200)
+    async def remove(request: AnyRequest, name: str) -> ASGIApp:
+        """Forget a batch that has ended; the files of its results stay."""
+        await desk.delete(request, name)
+        return read(OPENAI_CHAT, _encode({"id": name, "object": "batch.deleted", "deleted": True}), {})
+
+    return [create, list_batches, retrieve, cancel, retry, remove]
 
 
 async def _results(blobs: Blobs, batch: Batch) -> ASGIStreamingResponse:

@@ -1,39 +1,45 @@
-"""Operations: is the gateway alive, can it serve."""
+"""Operations: `/live`, `/ready` and `/health`, each told apart in `shared/health.py`, and `/metrics`."""
 
 from __future__ import annotations
-
-import asyncio
 
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
-from api.submit import Gateway
-from shared.errors import StoreError
+from api.admin_auth import AdminDoor
+from shared.health import Health, Said
+from shared.metrics import CONTENT_TYPE
+from shared.queue_gauges import Scrape
 
 
-def routes(gateway: Gateway) -> list[HTTPRouteHandler]:
-    """`/health` and `/ready`: whoever can reach Redis and the object store can accept jobs."""
+def routes(health: Health, scrape: Scrape, door: AdminDoor) -> list[HTTPRouteHandler]:
+    """The handlers: health is open to anyone, for it tells nothing about callers; metrics are the administration's.
 
-    @get(["/health", "/ready"])
-    async def health() -> Response[dict[str, object]]:
-        """200 when the process, its Redis and its object store answer, else 503.
+    Whoever is to read those without its token asks on the process's own port, see `shared/probe.py`.
+    """
 
-        No worker alive is told but is no failure of this process: jobs are accepted and wait.
-        """
-        workers, objects = await asyncio.gather(
-            gateway.queue.workers(), gateway.bodies.blobs.ready(), return_exceptions=True
-        )
-        parts = {"redis": _said(workers), "object_store": _said(objects)}
-        if set(parts.values()) != {"ok"}:
-            return Response({"status": "down", **parts}, status_code=503)
-        return Response({"status": "ok" if workers else "no workers", **parts, "workers": workers})
+    @get("/live")
+    async def live() -> Response[dict[str, object]]:
+        """Whether the process turns."""
+        return _answer(await health.live())
 
-    return [health]
+    @get("/ready")
+    async def ready() -> Response[dict[str, object]]:
+        """Whether it takes new requests."""
+        return _answer(await health.ready())
+
+    @get("/health")
+    async def everything() -> Response[dict[str, object]]:
+        """Whether it and all it needs are well."""
+        return _answer(await health.health())
+
+    @get("/metrics", guards=[door.guard])
+    async def metrics() -> Response[bytes]:
+        """What Prometheus reads."""
+        return Response(await scrape.text(), headers={"content-type": CONTENT_TYPE})
+
+    return [live, ready, everything, metrics]
 
 
-def _said(answer: object) -> str:
-    if isinstance(answer, StoreError):
-        return answer.message
-    if isinstance(answer, BaseException):
-        raise answer
-    return "ok"
+def _answer(said: Said) -> Response[dict[str, object]]:
+    status, body = said
+    return Response(body, status_code=status)

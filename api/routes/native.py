@@ -11,17 +11,16 @@ from api.answers import read
 from api.async_jobs import job_object
 from api.headers import refuse_async, wishes
 from api.submit import AnyRequest, Gateway
+from shared.bifrost_jobs import ASYNC_PATHS
+from shared.dialects import DIALECTS
 from shared.dialects.base import Dialect
 from shared.dialects.openai_chat import OPENAI_CHAT
-from shared.dialects.openai_responses import OPENAI_RESPONSES
 from shared.errors import InvalidRequest, NotAuthenticated
 from shared.jobs import Snapshot
 from shared.queue import no_such_job
 
 ASYNC: dict[str, tuple[Dialect, str]] = {
-    "/v1/async/chat/completions": (OPENAI_CHAT, "chat"),
-    "/v1/async/embeddings": (OPENAI_CHAT, "embeddings"),
-    "/v1/async/responses": (OPENAI_RESPONSES, "chat"),
+    path: (DIALECTS[dialect], operation) for (dialect, operation), path in ASYNC_PATHS.items()
 }
 """What can be submitted, as which operation of which dialect."""
 

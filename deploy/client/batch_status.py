@@ -29,7 +29,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         finished: None before it has ended.
         endpoint: empty on the Anthropic surface.
         retry_of: the batch whose failed requests these are, None for none.
-        cost: in dollars, None when the gateway does not tell.
+        cost: in dollars, of the requests whose cost is known; None when there is none.
+        saved: of them by providers' batch APIs.
+        unpriced: requests whose cost is not known.
+        native: requests that ran at a provider's own batch API.
+        tokens: of requests and answers.
     """
 
     id: str
@@ -47,6 +51,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     canceled: int
     expired: int
     cost: float | None = None
+    saved: float = 0.0
+    unpriced: int = 0
+    native: int = 0
+    tokens: int = 0
 
     @property
     def done(self) -> int:
@@ -63,6 +71,15 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         """`98 succeeded, 2 errored`."""
         named = [("errored", self.errored), ("canceled", self.canceled), ("expired", self.expired)]
         return ", ".join([f"{self.succeeded} succeeded", *(f"{count} {name}" for name, count in named if count)])
+
+    @property
+    def price(self) -> str | None:
+        """`$0.0120, saved $0.0120, 2 requests of unknown cost`; None when nothing is known."""
+        if self.cost is None:
+            return f"unknown ({self.unpriced} requests)" if self.unpriced else None
+        saved = [f"saved ${self.saved:.4f}"] if self.saved else []
+        unknown = [f"{self.unpriced} requests of unknown cost"] if self.unpriced else []
+        return ", ".join([f"${self.cost:.4f}", *saved, *unknown])
 
 
 def path_of(batch_id: str) -> str:
@@ -93,7 +110,7 @@ def _anthropic(batch: dict[str, Any]) -> Status:
         errored=counts["errored"],
         canceled=counts["canceled"],
         expired=counts["expired"],
-        cost=batch.get("cost"),
+        **_spent(batch),
     )
 
 
@@ -114,5 +131,19 @@ def _openai(batch: dict[str, Any]) -> Status:
         errored=counts["failed"],
         canceled=counts.get("canceled", 0),
         expired=counts.get("expired", 0),
-        cost=batch.get("cost"),
+        **_spent(batch),
     )
+
+
+def _spent(batch: dict[str, Any]) -> dict[str, Any]:
+    """What has been spent, unless the gateway is one that does not tell, or nothing has succeeded yet."""
+    spent = batch.get("spent") or {}
+    if not spent.get("native") and not spent.get("direct"):
+        return {}
+    return {
+        "cost": spent["cost_usd"],
+        "saved": spent["saved_usd"] or 0.0,
+        "unpriced": spent["unpriced"],
+        "native": spent["native"],
+        "tokens": spent["usage"]["total_tokens"],
+    }

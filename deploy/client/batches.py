@@ -26,12 +26,15 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many.")
 @_json
 @asks_a_gateway
 def list_batches(gateway: Gateway, *, limit: int, as_json: bool) -> None:
     """List the newest batches of both surfaces."""
-    found = [batch for path in (ANTHROPIC, OPENAI) for batch in gateway.get(path, limit=limit)["data"]]
+    found = [
+        *gateway.listed(ANTHROPIC, limit, after="after_id", last="last_id"),
+        *gateway.listed(OPENAI, limit, after="after", last="last_id"),
+    ]
     newest = sorted(found, key=lambda batch: status_of(batch).created, reverse=True)[:limit]
     if as_json:
         for batch in newest:
@@ -97,6 +100,15 @@ def cancel(gateway: Gateway, *, batch_id: str, as_json: bool) -> None:
     click.echo(msgspec.json.encode(batch) if as_json else f"{batch_id} {status.state}")
 
 
+@command.command(short_help="Delete a batch that has ended.")
+@_id
+@asks_a_gateway
+def delete(gateway: Gateway, *, batch_id: str) -> None:
+    """Delete a batch that has ended. Files of results, which batches of the OpenAI surface have, stay."""
+    gateway.delete(path_of(batch_id))
+    click.echo(f"{batch_id} deleted")
+
+
 def _row(status: Status) -> tuple[object, ...]:
     done = f"{status.done}/{status.total}"
     return status.id, status.state, done, status.succeeded, status.done - status.succeeded, status.created
@@ -113,5 +125,7 @@ def _facts(status: Status) -> list[tuple[str, object]]:
         ("created", status.created),
         ("expires", None if status.ended else status.expires),
         ("ended", status.finished),
-        ("cost", None if status.cost is None else f"${status.cost:.4f}"),
+        ("at batch APIs", status.native or None),
+        ("tokens", status.tokens or None),
+        ("cost", status.price),
     ]

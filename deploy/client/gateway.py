@@ -17,6 +17,8 @@ from shared.masked import mask_url
 CONNECT_S = 5.0
 SILENT_S = 60.0
 """A gateway that says nothing for so long is away; a stream of events has a heartbeat every 15 s."""
+PAGE = 100
+"""Objects of a listing that are asked for at once: what every surface allows."""
 TAKEN_IN_S = 600.0
 """Longest wait for the answer to what was sent: a batch of 256 MiB is checked and stored first."""
 
@@ -46,13 +48,17 @@ _read_error = msgspec.json.Decoder(_ErrorBody).decode
 
 
 class Gateway:
-    """The gateway at `url`; all methods raise Refused or Away."""
+    """The gateway at `url`; all methods raise Refused or Away.
 
-    def __init__(self, url: str, key: str) -> None:
+    `key` is a client's virtual key, `token` the administration's, None for a client; either may be empty.
+    """
+
+    def __init__(self, url: str, key: str = "", token: str | None = None) -> None:
         self._url = mask_url(url)
+        self._hint = "--token, or HERMOD_ADMIN_TOKEN" if token is not None else "--key, or HERMOD_KEY"
         self._http = httpx.Client(
             base_url=url,
-            headers={"x-bf-vk": key} if key else {},
+            headers={"x-bf-vk": key} if key else {"authorization": f"Bearer {token}"} if token else {},
             timeout=httpx.Timeout(SILENT_S, connect=CONNECT_S),
         )
 
@@ -60,6 +66,20 @@ class Gateway:
         """The object at `path`."""
         with self._trouble():
             return self._object(self._http.get(path, params=query))
+
+    def listed(self, path: str, most: int, *, after: str, last: str, **query: str) -> Iterator[dict[str, Any]]:
+        """Up to `most` objects of the listing at `path`, page by page.
+
+        `last` is the field of a page that says where it ends, `after` the parameter that takes it.
+        """
+        left = most
+        while left:
+            page = self.get(path, limit=min(left, PAGE), **query)
+            yield from page["data"]
+            left -= len(page["data"])
+            if not page["has_more"]:
+                return
+            query[after] = page[last]
 
     def post(
         self, path: str, body: bytes | Iterator[bytes] = b"", headers: Mapping[str, str] | None = None
@@ -102,7 +122,7 @@ class Gateway:
         except msgspec.DecodeError:
             return self._stranger(response)
         if response.status_code == httpx.codes.UNAUTHORIZED:
-            message += " Here: --key, or HERMOD_KEY in the environment."
+            message += f" Here: {self._hint} in the environment."
         return Away(message) if response.status_code >= _UNAVAILABLE else Refused(message)
 
     def _stranger(self, response: httpx.Response) -> click.ClickException:
@@ -125,10 +145,8 @@ class Gateway:
             raise Away(f"the connection to {self._url} broke ({why}). {hint}".rstrip()) from error
 
 
-def asks_a_gateway(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command `--url` and `--key`, and the Gateway they name as its first argument."""
-
-    @click.option(
+def _at_url(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
         "--url",
         envvar="HERMOD_URL",
         default="http://127.0.0.1:8080",
@@ -136,7 +154,13 @@ def asks_a_gateway(command: Callable[..., None]) -> Callable[..., None]:
         show_envvar=True,
         callback=_read_url,
         help="Where the gateway is.",
-    )
+    )(command)
+
+
+def asks_a_gateway(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command `--url` and `--key`, and the Gateway they name as its first argument."""
+
+    @_at_url
     @click.option(
         "--key",
         envvar="HERMOD_KEY",
@@ -149,6 +173,30 @@ def asks_a_gateway(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(url: str, key: str, **arguments: Any) -> None:
         gateway = Gateway(url, key)
+        try:
+            command(gateway, **arguments)
+        finally:
+            gateway.close()
+
+    return run
+
+
+def manages_a_gateway(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command `--url` and `--token`, and the Gateway they name as its first argument."""
+
+    @_at_url
+    @click.option(
+        "--token",
+        envvar="HERMOD_ADMIN_TOKEN",
+        default="",
+        show_default=False,
+        show_envvar=True,
+        callback=_read_key,
+        help="admin.token of the gateway; on its own machine none is needed where it has none.",
+    )
+    @functools.wraps(command)
+    def run(url: str, token: str, **arguments: Any) -> None:
+        gateway = Gateway(url, token=token)
         try:
             command(gateway, **arguments)
         finally:
@@ -171,5 +219,5 @@ def _read_key(_context: click.Context, _option: click.Parameter, key: str) -> st
     """Checked here: the HTTP client would quote a key that no header can hold."""
     key = key.strip()
     if not (key.isascii() and key.isprintable()):
-        raise click.BadParameter("it has characters that no virtual key has.")
+        raise click.BadParameter("it has characters that no key or token has.")
     return key

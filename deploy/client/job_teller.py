@@ -21,13 +21,24 @@ def attempt_words(attempt: dict[str, Any]) -> str:
     return f"{words} -> {attempt['decision']}" if attempt["decision"] else words
 
 
+_WHY = {
+    "rate_limited": "the provider's rate limit",
+    "provider_busy": "the provider is busy",
+    "provider_failing": "the provider fails",
+    "provider_overloaded": "the provider is overloaded",
+    "key_set_aside": "the provider refuses the key",
+    "retry": "the last attempt failed",
+}
+
+
 def waiting_words(waiting: dict[str, Any]) -> str:
     """Why a job is not running."""
     match waiting["reason"]:
-        case "deferred":
-            return f"until {waiting['until']}"
         case "running_cap":
             return "as many jobs of its owner run as may"
+    if waiting["until"]:
+        why = _WHY.get(waiting["reason"], "")
+        return f"until {waiting['until']}{why and f': {why}'}"
     return f"in line, at place {waiting['position']}" if waiting["position"] else "in line"
 
 

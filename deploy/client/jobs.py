@@ -28,12 +28,12 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--status", type=click.Choice([state.value for state in State]), help="Only those in that state.")
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many.")
 @_json
 @asks_a_gateway
 def list_jobs(gateway: Gateway, *, status: str | None, limit: int, as_json: bool) -> None:
     """List the newest asynchronous jobs."""
-    found = gateway.get(JOBS, limit=limit, **({"status": status} if status else {}))["data"]
+    found = list(gateway.listed(JOBS, limit, after="after", last="next", **({"status": status} if status else {})))
     if as_json:
         for job in found:
             click.echo(msgspec.json.encode(job))
@@ -106,5 +106,6 @@ def _facts(job: dict[str, Any]) -> list[tuple[str, object]]:
         *times,
         *(("attempt", attempt_words(attempt)) for attempt in job["attempts"]),
         ("waiting", job["waiting"] and waiting_words(job["waiting"])),
+        ("cost", None if job.get("cost_usd") is None else f"${job['cost_usd']:.6f}"),
         ("error", job["error"] and job["error"]["message"]),
     ]

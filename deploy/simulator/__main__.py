@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import click
 
@@ -21,30 +22,17 @@ _DEFAULT = Knobs()
 @click.option("--error-kind", default=_DEFAULT.error_kind, show_default=True, help="A status, cut, garbage, ...")
 @click.option("--seed", default=_DEFAULT.seed, show_default=True, help="Of the draw for the error rate.")
 @click.option("--ledger-size", default=_DEFAULT.ledger_size, show_default=True, help="Calls remembered.")
-def main(  # noqa: PLR0917 - one parameter per option
-    host: str,
-    port: int,
-    latency_ms: int,
-    tokens_per_s: float,
-    error_rate: float,
-    error_kind: str,
-    seed: int,
-    ledger_size: int,
-) -> None:
+@click.option("--requests-per-minute", default=_DEFAULT.requests_per_minute, show_default=True, help="Of each key.")
+@click.option("--tokens-per-minute", default=_DEFAULT.tokens_per_minute, show_default=True, help="Of each key.")
+@click.option("--burst-s", default=_DEFAULT.burst_s, show_default=True, help="Seconds' worth of these at once.")
+def main(host: str, port: int, **knobs: Any) -> None:
     """Serve a simulated provider until interrupted."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        knobs = Knobs(
-            latency_ms=latency_ms,
-            tokens_per_s=tokens_per_s,
-            error_rate=error_rate,
-            error_kind=error_kind,
-            seed=seed,
-            ledger_size=ledger_size,
-        )
+        turned = Knobs(**knobs)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    serve(host, port, knobs)
+    serve(host, port, turned)
 
 
 main()

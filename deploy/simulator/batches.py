@@ -62,12 +62,19 @@ class Shelf:
         self._answer_item = answer_item
         self._batches: dict[str, Batch] = {}
 
-    def add(self, items: list[Item], headers: dict[str, str], entry: Entry) -> Batch:
-        """Accept a batch. Raises Refusal, though it was accepted, when its first model orders that."""
-        entry.model = _model(items[0].body)
+    def name_of(self, entry: Entry) -> str:
+        """What the batch is called that a call creates."""
+        return f"{self._prefix}sim{entry.request_sha256[:12]}{entry.n:08x}"
+
+    def add(self, items: list[Item], headers: dict[str, str], entry: Entry, model: str = "") -> Batch:
+        """Accept a batch, of the model that its first body names if no other is given.
+
+        Raises Refusal, though it was accepted, when that model orders it.
+        """
+        entry.model = model or _model(items[0].body)
         orders = read_orders(entry.model)
         batch = Batch(
-            id=f"{self._prefix}sim{entry.request_sha256[:12]}{entry.n:08x}",
+            id=self.name_of(entry),
             items=items,
             headers=headers,
             created=time.time(),
@@ -101,6 +108,10 @@ class Shelf:
         if batch.results is None and not batch.cancelled:
             batch.cancelled, batch.looks = True, 1
         return batch
+
+    def drop(self, batch_id: str) -> None:
+        """Forget a batch. Raises Refusal."""
+        del self._batches[self.find(batch_id).id]
 
     def find(self, batch_id: str) -> Batch:
         """The batch as it is. Raises Refusal."""

@@ -45,6 +45,8 @@ class Knobs(msgspec.Struct, frozen=True, kw_only=True):
         error_kind: a fault of the table above.
         seed: of the draw for `error_rate`: the same calls in the same order fail.
         ledger_size: calls remembered, the oldest is forgotten first.
+        requests_per_minute, tokens_per_minute: of each key and model, 0 for no limit.
+        burst_s: seconds' worth of them that there is at once after a rest.
     """
 
     latency_ms: int = 0
@@ -53,6 +55,9 @@ class Knobs(msgspec.Struct, frozen=True, kw_only=True):
     error_kind: str = "529"
     seed: int = 0
     ledger_size: int = 200_000
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    burst_s: float = 60.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.error_rate <= 1:

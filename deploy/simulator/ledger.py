@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-_KEY_HASH_LENGTH = 12
+KEY_HASH_LENGTH = 12
 """Hexadecimal digits: enough to tell keys apart, useless for guessing one."""
 _KEPT_HEADERS = ("anthropic-version", "anthropic-beta")
 
@@ -24,6 +24,7 @@ class Entry(msgspec.Struct, gc=False, kw_only=True):
         at: epoch seconds at which the whole request was there.
         key_hash: first digits of the key's SHA-256, empty without a key.
         status: of the answer; 0 while nothing was sent.
+        retry_after_s: what a 429 said.
         finished: everything the simulator wanted to send was handed to the connection.
         aborted: the client closed the connection before that.
         user: `metadata.user_id`, `user` or `safety_identifier` of the body.
@@ -43,6 +44,7 @@ class Entry(msgspec.Struct, gc=False, kw_only=True):
     user: str = ""
     stream: bool = False
     status: int = 0
+    retry_after_s: float = 0.0
     finished: bool = False
     aborted: bool = False
 
@@ -97,12 +99,12 @@ def key_of(headers: dict[str, str]) -> str:
     """The caller's key, empty when there is none; `x-api-key` wins, as at the vendor."""
     bearer = headers.get("authorization", "")
     token = bearer[7:].strip() if bearer[:7].lower() == "bearer " else ""
-    return headers.get("x-api-key") or headers.get("api-key") or token
+    return headers.get("x-api-key") or headers.get("api-key") or headers.get("x-goog-api-key") or token
 
 
 def _key_hash(headers: dict[str, str]) -> str:
     key = key_of(headers)
-    return hashlib.sha256(key.encode()).hexdigest()[:_KEY_HASH_LENGTH] if key else ""
+    return hashlib.sha256(key.encode()).hexdigest()[:KEY_HASH_LENGTH] if key else ""
 
 
 def _shown(entry: Entry) -> dict[str, Any]:

@@ -68,6 +68,10 @@ class OpenAIBatches:
                 return self._upload(request, entry)
             case "GET", "files", str(name), "content":
                 return self._file(name).content
+            case "DELETE", "files", str(name), None:
+                self._file(name)
+                del self._files[name]
+                return _encode({"id": name, "object": "file", "deleted": True})
             case "POST", "batches", None, None:
                 return _encode(self._shown(self._create(request, entry)))
             case "GET", "batches", None, None:
@@ -110,8 +114,7 @@ class OpenAIBatches:
         if not lines or len({line.custom_id for line in lines}) < len(lines):
             raise Refusal(400, "The file is empty, or a custom_id occurs twice.", param="input_file_id")
         items = [Item(line.custom_id, line.url, bytes(line.body)) for line in lines]
-        name = f"batch_sim{entry.request_sha256[:12]}{entry.n:08x}"
-        self._asked[name] = asked
+        self._asked[self._shelf.name_of(entry)] = asked
         return self._shelf.add(items, request.headers, entry)
 
     def _list(self, query: str) -> bytes:

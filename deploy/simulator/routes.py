@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 from urllib.parse import unquote
 
 import msgspec
+from msgspec.structs import replace
 
 from deploy.simulator import (
     anthropic_answer,
     anthropic_batches,
     anthropic_request,
+    azure,
+    bedrock_answer,
+    bedrock_batches,
+    bedrock_request,
+    bedrock_signature,
     embeddings,
+    gemini_answer,
+    gemini_batches,
+    gemini_request,
     openai_answer,
     openai_batches,
     openai_request,
     responses_answer,
     responses_events,
     responses_request,
+    vertex_claude,
 )
 from deploy.simulator.answers import Answer
 from deploy.simulator.wires import AnyQuestion, Question, Wire
@@ -76,6 +87,42 @@ _RESPONSES = _openai(responses_request.read, responses_answer.plain, responses_e
 _RESPONSES_COUNT = _openai(responses_request.read, responses_answer.count)
 _EMBEDDINGS = _openai(embeddings.read, embeddings.plain)
 
+
+def _converse(path: str, model: str, action: str) -> Wire[Question]:
+    counted = action == "count-tokens"
+    return Wire(
+        check=bedrock_signature.check,
+        read=partial(bedrock_request.read, path=path, model=model, action=action),
+        plain=bedrock_answer.count if counted else bedrock_answer.plain,
+        stream=None if counted else bedrock_answer.stream,
+        error=bedrock_answer.error,
+        ordered=bedrock_answer.ordered,
+        models=bedrock_answer.nothing,
+        model=bedrock_answer.nothing,
+        broken=bedrock_answer.broken,
+        overloaded=503,
+        request_id=b"x-amzn-requestid",
+        error_type=b"x-amzn-errortype",
+        stream_type=b"content-type: application/vnd.amazon.eventstream\r\n",
+    )
+
+
+_GEMINI = Wire(
+    check=gemini_request.check,
+    read=partial(gemini_request.read, model="", stream=False, vertex=False),  # those of answers know their path
+    plain=gemini_answer.plain,
+    stream=gemini_answer.stream,
+    error=gemini_answer.error,
+    ordered=gemini_answer.ordered,
+    models=gemini_answer.models,
+    model=gemini_answer.model,
+    broken=gemini_answer.broken,
+    overloaded=503,
+    request_id=b"x-request-id",
+)
+_GEMINI_ON_VERTEX = replace(_GEMINI, check=gemini_request.check_vertex, models=gemini_answer.publisher_models)
+_GEMINI_PREFIX = "/gemini/v1beta"
+
 _ANTHROPIC_PREFIXES = ("", "/anthropic")
 _ANTHROPIC_PATHS: dict[str, Wire[Any]] = {"/v1/messages": _MESSAGES, "/v1/messages/count_tokens": _COUNT}
 _OPENAI_PREFIXES = ("", "/v1", "/openai", "/openai/v1")
@@ -85,17 +132,24 @@ _OPENAI_PATHS: dict[str, Wire[Any]] = {
     "/responses/input_tokens": _RESPONSES_COUNT,
     "/embeddings": _EMBEDDINGS,
 }
-_KEYLESS_PREFIXES = ("/ollama/v1", "/vllm/v1", "/azure/openai/v1", "/vertex/v1")
-"""Stand-ins for providers that authenticate in other ways, or not at all."""
+_KEYLESS_PREFIXES = ("/ollama/v1", "/vllm/v1")
+"""Stand-ins for local servers."""
+_AZURE_PATHS = {path: replace(wire, check=azure.check) for path, wire in _OPENAI_PATHS.items()}
 
 
 class Route(msgspec.Struct, frozen=True):
-    """What a path means; `name` is the model of `GET …/models/{name}`."""
+    """What a path means.
+
+    Attributes:
+        name: the model that the path names; of an answer, that which the body names does not count then.
+        query: what the query must hold.
+    """
 
     wire: Wire[Any]
     operation: Operation
     key_required: bool = True
     name: str = ""
+    query: str = ""
 
 
 def _fixed() -> dict[tuple[str, str], Route]:
@@ -105,10 +159,18 @@ def _fixed() -> dict[tuple[str, str], Route]:
             for path, wire in _OPENAI_PATHS.items():
                 routes["POST", prefix + path] = Route(wire, "answer", key_required)
             routes["GET", f"{prefix}/models"] = Route(_CHAT, "models", key_required)
+    for path, wire in _AZURE_PATHS.items():
+        routes["POST", f"{azure.PREFIX}/v1{path}"] = Route(wire, "answer")
+        routes["POST", azure.PREFIX + path] = Route(wire, "answer", query=azure.VERSION)
+    routes["GET", f"{azure.PREFIX}/v1/models"] = Route(_AZURE_PATHS["/chat/completions"], "models")
+    routes["GET", f"{azure.PREFIX}/models"] = Route(_AZURE_PATHS["/chat/completions"], "models", query=azure.VERSION)
     for prefix in _ANTHROPIC_PREFIXES:
         for path, wire in _ANTHROPIC_PATHS.items():
             routes["POST", prefix + path] = Route(wire, "answer")
     routes["GET", "/anthropic/v1/models"] = Route(_MESSAGES, "models")
+    routes["POST", f"{_GEMINI_PREFIX}/openai/embeddings"] = Route(_EMBEDDINGS, "answer")
+    routes["GET", f"{_GEMINI_PREFIX}/models"] = Route(_GEMINI, "models")
+    routes["GET", "/vertex/v1beta1/publishers/google/models"] = Route(_GEMINI_ON_VERTEX, "models")
     return routes
 
 
@@ -127,10 +189,47 @@ def find(method: str, path: str, headers: dict[str, str]) -> Route:
         return route
     above, found, name = path.partition("/models/")
     if found and name and (route := _ROUTES.get((method, f"{above}/models"))):
-        return msgspec.structs.replace(route, operation="model", name=unquote(name))
+        return replace(route, operation="model", name=unquote(name))
+    if route := _cloud(method, path):
+        return route
     if anthropic_batches.PATH.fullmatch(path):
         return Route(_MESSAGES, "batch")
+    if gemini_batches.PATH.fullmatch(path):
+        return Route(_GEMINI, "batch")
+    if bedrock_batches.PATH.fullmatch(path):
+        return Route(_converse(path, "", "batch"), "batch")
     if batch := openai_batches.PATH.fullmatch(path):
         return Route(_CHAT, "batch", key_required=batch["prefix"] not in _KEYLESS_PREFIXES)
+    if path.startswith(("/gemini/", "/vertex/")):
+        return Route(_GEMINI, "none", key_required=False)
     unknown = _MESSAGES if speaks_anthropic or path.startswith("/anthropic") else _CHAT
     return Route(unknown, "none", key_required=False)
+
+
+def _cloud(method: str, path: str) -> Route | None:
+    """The route of a path that names its model, as the clouds' do."""
+    if method != "POST":
+        return None
+    if found := azure.DEPLOYED.fullmatch(path):
+        return Route(_AZURE_PATHS[found["path"]], "answer", name=unquote(found["deployment"]), query=azure.VERSION)
+    if found := gemini_request.PATH.fullmatch(path):
+        return _gemini(unquote(found["model"]), found["method"], vertex=found["vertex"] is not None)
+    if found := vertex_claude.PATH.fullmatch(path):
+        if (name := unquote(found["model"])) == vertex_claude.COUNT:
+            return Route(replace(_COUNT, check=vertex_claude.check, read=vertex_claude.read_count), "answer")
+        read = partial(vertex_claude.read, model=name, verb=found["verb"])
+        return Route(replace(_MESSAGES, check=vertex_claude.check, read=read), "answer")
+    if found := bedrock_request.PATH.fullmatch(path):
+        name = unquote(found["model"])
+        return Route(_converse(path, name, found["action"]), "answer", name=name)
+    return None
+
+
+def _gemini(model: str, method: str, *, vertex: bool) -> Route:
+    wire = _GEMINI_ON_VERTEX if vertex else _GEMINI
+    if method == "countTokens":
+        read = partial(gemini_request.read_count, model=model, vertex=vertex)
+        return Route(replace(wire, read=read, plain=gemini_answer.count), "answer")
+    streamed = method == "streamGenerateContent"
+    read = partial(gemini_request.read, model=model, stream=streamed, vertex=vertex)
+    return Route(replace(wire, read=read), "answer", query="alt=sse" if streamed else "")

@@ -9,8 +9,16 @@
     …    /v1/messages/batches[/{id}[/cancel|results]]   Anthropic's batches, also under `/anthropic`
     …    /batches[/{id}[/cancel]]                     OpenAI's, the same prefixes and `/azure/openai/v1`
     …    /files[/{id}/content]                        what those are made of and what they come to
-    …    /ollama/v1, /vllm/v1, /azure/openai/v1, /vertex/v1   OpenAI's paths for stand-ins, the key is optional
-    …    /__ledger, /__ledger/count, /__reset, /__health      see `control`
+    …    /ollama/v1, /vllm/v1                         OpenAI's paths for stand-ins, the key is optional
+    …    /azure/openai/v1                             the same with Azure's key
+    POST /azure/openai/deployments/{name}/chat/completions?api-version=…   and Azure's other older addresses
+    POST /gemini/v1beta/models/{name}:generateContent    also `:streamGenerateContent?alt=sse` and `:countTokens`
+    GET  /gemini/v1beta/models[/{name}]                  a name that begins with `gemini-3` signs its calls
+    POST /vertex/v1beta1/projects/…/publishers/google/models/{name}:generateContent   the same with Google's credential
+    POST /vertex/v1/projects/…/publishers/anthropic/models/{name}:rawPredict   Claude with Google's credential
+    POST /bedrock/model/{id}/converse, …/converse-stream, …/count-tokens   Bedrock, with a key of its own or signed by
+                                                  the access key `simulator` with the secret `simulator`
+    …    /__ledger, /__ledger/count, /__keys, /__reset, /__health      see `control`
 
 The answer depends on the request alone. It repeats the last user text, or the tool results of the last turn;
 `use the tool NAME` or `use tools` in the text calls tools, two of them with `in parallel`, the arguments made from

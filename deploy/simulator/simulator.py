@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from deploy.simulator import control, routes
 from deploy.simulator.answers import compose
 from deploy.simulator.anthropic_batches import AnthropicBatches
-from deploy.simulator.http import EVENT_STREAM, HTML, MAX_BODY_BYTES, Reply, Request
+from deploy.simulator.bedrock_batches import PATH as BEDROCK_BATCHES
+from deploy.simulator.bedrock_batches import BedrockBatches
+from deploy.simulator.gemini_batches import PATH as GEMINI_BATCHES
+from deploy.simulator.gemini_batches import GeminiBatches
+from deploy.simulator.http import HTML, MAX_BODY_BYTES, Reply, Request
 from deploy.simulator.knobs import Knobs, Orders, read_orders
 from deploy.simulator.ledger import Entry, Ledger
+from deploy.simulator.limits import Limits
 from deploy.simulator.openai_batches import OpenAIBatches
 from deploy.simulator.routes import Route
 from deploy.simulator.wires import Question, Refusal, Wire
 
 _GARBAGE = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 _MOST_REMEMBERED = 100_000
+_Batches: TypeAlias = AnthropicBatches | BedrockBatches | GeminiBatches | OpenAIBatches
 _RATE_LIMITED = 429
 _OVERLOADED = 529
 
@@ -29,6 +35,7 @@ class Simulator:
     def __init__(self, knobs: Knobs) -> None:
         self._knobs = knobs
         self._ledger = Ledger(knobs.ledger_size)
+        self._limits = Limits(knobs)
         self._random = random.Random(knobs.seed)
         self._failed_once: dict[str, None] = {}
         self._unnoted = Ledger(0)
@@ -37,7 +44,7 @@ class Simulator:
     def respond(self, request: Request) -> Reply:
         """The reply to any request."""
         if request.path.startswith(control.PREFIX):
-            return control.respond(request, self._ledger, self._reset)
+            return control.respond(request, self._ledger, self._limits, self._reset)
         entry = self._ledger.open(request.method, request.path, request.headers, request.body)
         route = routes.find(request.method, request.path, request.headers)
         try:
@@ -52,19 +59,43 @@ class Simulator:
         if route.operation == "none":
             raise Refusal(404, f"Invalid URL ({request.method} {request.path})")
         route.wire.check(request.headers, route.key_required)
+        if route.query not in request.query:
+            raise Refusal(404, "Resource not found", code="404")
         if request.too_large:
             raise Refusal(413, f"Request exceeds the maximum allowed number of bytes: {MAX_BODY_BYTES}.")
         match route.operation:
             case "answer":
-                return self._answer(route.wire, route.wire.read(request.body, request.headers), entry)
+                question = route.wire.read(request.body, request.headers)
+                question.model = route.name or question.model
+                return self._limited(route.wire, question, entry)
             case "model":
                 _refuse_as_ordered(route.wire, read_orders(route.name).fault, route.name)
                 return _plain(route.wire.model(route.name))
             case "batch":
-                batches = self._claude if route.wire.request_id == b"request-id" else self._gpt
-                return _plain(batches.answer(request, entry))
+                return _plain(self._batches(route, request).answer(request, entry))
             case _:
                 return _plain(route.wire.models(request.query))
+
+    def _batches(self, route: Route, request: Request) -> _Batches:
+        if BEDROCK_BATCHES.fullmatch(request.path):
+            return self._amazon
+        if GEMINI_BATCHES.fullmatch(request.path):
+            return self._google
+        return self._claude if route.wire.request_id == b"request-id" else self._gpt
+
+    def _limited(self, wire: Wire[Any], question: Question, entry: Entry) -> Reply:
+        """The answer, if the key may have one."""
+        anthropic = wire.request_id == b"request-id"
+        verdict = self._limits.judge(entry.key_hash, question.model, question.tokens_in, anthropic=anthropic)
+        entry.retry_after_s = verdict.retry_after_s
+        if verdict.status:
+            entry.model, entry.user, entry.stream = question.model, question.user, question.stream
+            reply = _plain(wire.error(wire.ordered(verdict.status, question.model), f"req_sim{entry.n:012x}"))
+            reply.status = verdict.status
+        else:
+            reply = self._answer(wire, question, entry)
+        reply.headers += verdict.headers
+        return reply
 
     def _answer_item(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         """Status and body for a request of a batch; the ledger does not show it."""
@@ -87,13 +118,17 @@ class Simulator:
         stream = wire.stream if question.stream else None
         question.stream = stream is not None
         chunks = stream(question, answer, name) if stream else [wire.plain(question, answer, name)]
+        self._limits.answered(entry.key_hash, question.model, answer.tokens)
         return self._played(wire, question, entry, chunks)
 
     def _played(self, wire: Wire[Any], question: Question, entry: Entry, chunks: list[bytes]) -> Reply:
         """Sends `chunks` as fast, and as faultily, as ordered."""
         entry.model, entry.user, entry.stream = question.model, question.user, question.stream
         orders = read_orders(question.model)
-        reply = self._faulty(wire, question, self._fault(orders, entry), chunks, entry)
+        fault = self._fault(orders, entry)
+        if not fault and self._limits.cuts(entry.key_hash):
+            fault = "cut-stream"
+        reply = self._faulty(wire, question, fault, chunks, entry)
         reply.wait_s = (self._knobs.latency_ms if orders.latency_ms is None else orders.latency_ms) / 1000
         rate = self._knobs.tokens_per_s if orders.tokens_per_s is None else orders.tokens_per_s
         if question.stream and rate:
@@ -104,20 +139,20 @@ class Simulator:
         half = chunks[: max(1, len(chunks) // 2)]
         match fault:
             case "":
-                return _stream(chunks) if question.stream else _plain(chunks[0])
+                return _stream(wire, chunks) if question.stream else _plain(chunks[0])
             case "cut":
                 return Reply(status=0, chunks=[], whole=False)
             case "cut-stream" if question.stream:
-                return msgspec.structs.replace(_stream(half), whole=False)
+                return msgspec.structs.replace(_stream(wire, half), whole=False)
             case "cut-stream":
                 whole = _plain(chunks[0])
                 return msgspec.structs.replace(whole, chunks=[chunks[0][: len(chunks[0]) // 2]], whole=False)
             case "garbage":
                 return msgspec.structs.replace(_plain(_GARBAGE), headers=HTML)
             case "stream-error" if question.stream:
-                return _stream([*half, wire.broken(half)])
+                return _stream(wire, [*half, wire.broken(half)])
             case "stream-error-first" if question.stream:
-                return _stream([wire.broken([])])
+                return _stream(wire, [wire.broken([])])
             case _:
                 status = int(fault) if fault.isdigit() else wire.overloaded
                 return _refused(wire, wire.ordered(status, question.model), entry)
@@ -141,11 +176,14 @@ class Simulator:
     def _reset(self) -> None:
         self._ledger.reset()
         self._failed_once.clear()
+        self._limits = Limits(self._knobs)
         self._new_batches()
 
     def _new_batches(self) -> None:
         self._claude = AnthropicBatches(self._answer_item)
         self._gpt = OpenAIBatches(self._answer_item)
+        self._google = GeminiBatches(self._answer_item)
+        self._amazon = BedrockBatches(self._answer_item)
 
 
 def _refuse_as_ordered(wire: Wire[Any], fault: str, name: str) -> None:
@@ -156,6 +194,8 @@ def _refuse_as_ordered(wire: Wire[Any], fault: str, name: str) -> None:
 def _refused(wire: Wire[Any], refusal: Refusal, entry: Entry) -> Reply:
     reply = _plain(wire.error(refusal, f"req_sim{entry.n:012x}"))
     reply.status = refusal.status
+    if wire.error_type and refusal.code:
+        reply.headers += b"%b: %b\r\n" % (wire.error_type, refusal.code.encode())
     if refusal.status == _RATE_LIMITED:
         reply.headers += b"retry-after: 1\r\n"
     elif refusal.status == _OVERLOADED:
@@ -167,5 +207,5 @@ def _plain(body: bytes) -> Reply:
     return Reply(status=200, chunks=[body], length=len(body))
 
 
-def _stream(chunks: list[bytes]) -> Reply:
-    return Reply(status=200, chunks=chunks, headers=EVENT_STREAM)
+def _stream(wire: Wire[Any], chunks: list[bytes]) -> Reply:
+    return Reply(status=200, chunks=chunks, headers=wire.stream_type)

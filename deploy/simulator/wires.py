@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from deploy.simulator.answers import Answer, Ask
+from deploy.simulator.http import EVENT_STREAM
 
 _PROBLEM = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
@@ -36,7 +37,10 @@ class Question(msgspec.Struct, kw_only=True):
 
 
 class Refusal(Exception):
-    """An answer that is an error; `param` exists on OpenAI's wire only, `code` is Anthropic's `details.error_code`."""
+    """An answer that is an error.
+
+    `param` exists on OpenAI's wire only; `code` is Anthropic's `details.error_code`, or the type of AWS's exception.
+    """
 
     def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -73,6 +77,8 @@ class Wire(msgspec.Struct, Generic[AnyQuestion], frozen=True, kw_only=True):
         broken: the pieces sent so far to the event that ends a stream with an error.
         overloaded: the status that means the same to a plain request.
         request_id: name of the header.
+        error_type: name of the header that holds a refusal's `code`, where one does.
+        stream_type: of the content of a stream, as a header's line.
     """
 
     check: Callable[[dict[str, str], bool], None]
@@ -86,6 +92,8 @@ class Wire(msgspec.Struct, Generic[AnyQuestion], frozen=True, kw_only=True):
     broken: Callable[[list[bytes]], bytes]
     overloaded: int
     request_id: bytes
+    error_type: bytes = b""
+    stream_type: bytes = EVENT_STREAM
 
 
 def problem_of(error: msgspec.ValidationError) -> Problem:

@@ -119,9 +119,12 @@ class RedisStore:
         """
         return await self._gather(None, command)
 
-    async def run(self, script: Script, *args: Any) -> Any:
-        """Run `script` atomically; raises StoreError like `call`. Calls of one script take equally many `args`."""
-        return await self._gather(script, args)
+    async def run(self, script: Script, first: Any, *args: Any) -> Any:
+        """Run `script` atomically; raises StoreError like `call`.
+
+        Calls of one script take equally many arguments, and at least one: over none, the server would loop for ever.
+        """
+        return await self._gather(script, (first, *args))
 
     async def close(self) -> None:
         """Close the connections; nothing may be in flight."""

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,31 +68,13 @@ class Worker:
         return self.process.wait(ENDS_WITHIN_S)
 
 
-class Fleet:
-    """`url` of the API, `simulator` of the provider."""
+class Witness:
+    """What Redis and the simulated provider tell of a gateway; `url` of the API, `simulator` of the provider."""
 
-    def __init__(self, folder: Path, redis_url: str, *, api_redis_url: str = "", slots: int = 4) -> None:
-        self._folder = folder
-        self._numbers = itertools.count(1)
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self.url_of_redis = redis_url
-        self.client = redis.Redis.from_url(redis_url)
-        self.client.flushall()
-        api, simulator = free_port(), free_port()
-        self.url, self.simulator = f"http://127.0.0.1:{api}", f"http://127.0.0.1:{simulator}"
-        provider = {"keys": [{"value": "sk-simulated"}], "network_config": {"base_url": self.simulator}}
-        leases = {"slots": slots, "lease_s": 2, "renew_s": 0.5, "grace_s": 1}
-        self._configure("worker", redis_url, {"anthropic": provider}, worker=leases)
-        self._configure("api", api_redis_url or redis_url, {"anthropic": {}})
-        self._start("simulator", "simulate", "--port", str(simulator))
-        self._start("api", "api", "--config", str(folder / "api.json"), "--port", str(api))
-        for base, path in ((self.simulator, "/__health"), (self.url, "/health")):
-            eventually(lambda base=base, path=path: _answers(base, path), STARTS_WITHIN_S, f"{base} is not up")
-
-    def worker(self, failpoint: str = "") -> Worker:
-        """Start one; it may not be ready yet."""
-        config = str(self._folder / "worker.json")
-        return Worker(*self._start("worker", "worker", "--config", config, failpoint=failpoint))
+    url: str
+    simulator: str
+    url_of_redis: str
+    client: redis.Redis
 
     def held(self, worker: Worker) -> dict[str, bytes]:
         """The fences by job of one worker; exact once it is frozen or dead, for the PING follows all it has sent."""
@@ -131,6 +114,59 @@ class Fleet:
     def called(self) -> int:
         return int(ask(self.simulator, "GET", "/__ledger/count").json["count"])
 
+
+class Fleet(Witness):
+    """Processes on this machine."""
+
+    def __init__(
+        self,
+        folder: Path,
+        redis_url: str,
+        *,
+        api_redis_url: str = "",
+        slots: int = 4,
+        providers: dict[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+        **sections: Any,
+    ) -> None:
+        """`providers` and `sections` as in config.json; the simulator's address is put in."""
+        self._folder = folder
+        self._environment = environment or {}
+        self._numbers = itertools.count(1)
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.url_of_redis = redis_url
+        self.client = redis.Redis.from_url(redis_url)
+        self.client.flushall()
+        api, simulator = free_port(), free_port()
+        self.url, self.simulator = f"http://127.0.0.1:{api}", f"http://127.0.0.1:{simulator}"
+        providers = providers or {"anthropic": {"keys": [{"value": "sk-simulated"}]}}
+        for provider in providers.values():
+            provider["network_config"] = {"base_url": self.simulator, **provider.get("network_config", {})}
+        leases = {"slots": slots, "lease_s": 2, "renew_s": 0.5, "grace_s": 1, **sections.pop("worker", {})}
+        self._configure("worker", redis_url, providers, worker=leases, **sections)
+        self._configure("api", api_redis_url or redis_url, {name: {} for name in providers})
+        self._start("simulator", "simulate", "--port", str(simulator))
+        self._start("api", "api", *self._api_options(api, 0))
+        for base, path in ((self.simulator, "/__health"), (self.url, "/health")):
+            eventually(lambda base=base, path=path: _answers(base, path), STARTS_WITHIN_S, f"{base} is not up")
+
+    def another_api(self, *, metrics_port: int) -> str:
+        """Its URL, once it answers."""
+        port = free_port()
+        self._start("api", "api", *self._api_options(port, metrics_port))
+        url = f"http://127.0.0.1:{port}"
+        eventually(lambda: _answers(url, "/health"), STARTS_WITHIN_S, f"{url} is not up")
+        return url
+
+    def _api_options(self, port: int, metrics_port: int) -> tuple[str, ...]:
+        ports = ("--port", str(port), "--metrics-port", str(metrics_port))
+        return ("--config", str(self._folder / "api.json"), *ports)
+
+    def worker(self, failpoint: str = "", *, metrics_port: int = 0) -> Worker:
+        """Start one; it may not be ready yet."""
+        options = ("--config", str(self._folder / "worker.json"), "--metrics-port", str(metrics_port))
+        return Worker(*self._start("worker", "worker", *options, failpoint=failpoint))
+
     def close(self) -> None:
         for process in self._processes:
             if process.poll() is None:
@@ -145,7 +181,9 @@ class Fleet:
 
     def _start(self, name: str, *arguments: str, failpoint: str = "") -> tuple[subprocess.Popen[bytes], Path]:
         log = self._folder / f"{name}-{next(self._numbers)}.log"
-        environment = clean_environment() | ({"HERMOD_FAILPOINT": failpoint} if failpoint else {})
+        environment = clean_environment() | self._environment
+        if failpoint:
+            environment["HERMOD_FAILPOINT"] = failpoint
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "deploy.cli", *arguments], env=environment, stdout=output, stderr=output

@@ -11,7 +11,7 @@ from typing import Any, Self
 import redis
 
 from deploy.simulator.answers import Ask, compose
-from tests.chaos.fleet import Fleet
+from tests.chaos.fleet import Witness
 from tests.contract.process import eventually
 from tests.contract.wire import Answer, ask
 
@@ -42,11 +42,11 @@ def body(question: str, latency_ms: int) -> dict[str, Any]:
     }
 
 
-def submit(fleet: Fleet, latencies_ms: list[int], first: int = 0) -> list[Asked]:
-    """One job for each latency, numbered from `first`, all accepted."""
+def submit(fleet: Witness, latencies_ms: list[int], first: int = 0, padding: str = "") -> list[Asked]:
+    """One job for each latency, numbered from `first`, all accepted; `padding` makes the questions longer."""
 
     def one(number: int) -> Asked:
-        question = f"job {first + number}"
+        question = f"job {first + number}{padding}"
         answer = ask(fleet.url, "POST", PATH, body(question, latencies_ms[number]), {"x-bf-async": "true"})
         assert answer.status == 200, answer.body
         return Asked(answer.headers["x-bf-job-id"], question)
@@ -55,16 +55,16 @@ def submit(fleet: Fleet, latencies_ms: list[int], first: int = 0) -> list[Asked]
         return list(pool.map(one, range(len(latencies_ms))))
 
 
-def poll(fleet: Fleet, job: Asked) -> Answer:
+def poll(fleet: Witness, job: Asked) -> Answer:
     return ask(fleet.url, "POST", PATH, b"", {"x-bf-async-id": job.id})
 
 
-def poll_all(fleet: Fleet, jobs: list[Asked]) -> dict[str, Answer]:
+def poll_all(fleet: Witness, jobs: list[Asked]) -> dict[str, Answer]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return dict(zip((job.id for job in jobs), pool.map(lambda job: poll(fleet, job), jobs), strict=True))
 
 
-def until_final(fleet: Fleet, jobs: list[Asked], within_s: float) -> None:
+def until_final(fleet: Witness, jobs: list[Asked], within_s: float) -> None:
     def final() -> bool:
         pipe = fleet.client.pipeline(transaction=False)
         for job in jobs:
@@ -74,12 +74,13 @@ def until_final(fleet: Fleet, jobs: list[Asked], within_s: float) -> None:
     eventually(final, within_s, "not all jobs are final")
 
 
-def calls_by_job(fleet: Fleet, jobs: list[Asked]) -> dict[str, list[dict[str, Any]]]:
-    """The ledger's entries of each job."""
+def calls_by_job(fleet: Witness, jobs: list[Asked]) -> dict[str, list[dict[str, Any]]]:
+    """The ledger's entries of each of the jobs."""
     ids = {job.question.replace(" ", "-"): job.id for job in jobs}
     found = defaultdict(list)
     for call in fleet.calls():
-        found[ids[call["user"]]].append(call)
+        if job := ids.get(call["user"]):
+            found[job].append(call)
     return found
 
 

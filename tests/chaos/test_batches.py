@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,10 +137,37 @@ def test_every_item_comes_to_one_end_while_workers_and_redis_are_struck_down(fle
     assert len(calls) <= count + chaos.repeats
 
 
-def submitted(fleet: Fleet, folder: Path, items: list[Item]) -> Batch:
+def test_a_native_batch_is_sent_and_paid_for_once_though_its_worker_freezes_and_redis_dies(fleet, server, tmp_path):
+    native = [item(number, question(number, "claude-haiku-4-5")) for number in range(150)]
+    direct = [item(150, question(150, "claude-haiku-4-5", fallbacks=["anthropic/claude-sonnet-4-5"]))]
+    frozen = fleet.worker(failpoint="answered=stop")
+    frozen.until_ready()
+    batch = submitted(fleet, tmp_path, native, mode="native")
+    frozen.until_frozen()
+    assert created(fleet) == 1, "it froze between the provider's acceptance and its note"
+    other = fleet.worker()
+    fleet.until_lost(fleet.held(frozen))
+    server.stop(signal.SIGKILL)
+    server.start()
+    frozen.wake()
+    beside = submitted(fleet, tmp_path, [*native, *direct], mode="native")
+    for progress, count in ((at_its_end(fleet, batch), 150), (at_its_end(fleet, beside), 151)):
+        check(progress, fleet, tmp_path, count)
+        assert (progress.spent.native, progress.spent.direct, progress.spent.unpriced) == (150, count - 150, 0)
+    assert [worker.until_ready().stop() for worker in (frozen, other)] == [0, 0]
+    assert created(fleet) == 2
+    assert [call["path"] for call in fleet.calls()].count("/v1/messages") == 1
+
+
+def created(fleet: Fleet) -> int:
+    """Batches that the provider was asked for."""
+    return sum(call["method"] == "POST" and call["path"] == "/v1/messages/batches" for call in fleet.calls())
+
+
+def submitted(fleet: Fleet, folder: Path, items: list[Item], **facts: Any) -> Batch:
     async def go() -> Batch:
         store = RedisStore(fleet.url_of_redis)
-        batch = await submit(store, FolderBlobs(folder / "objects"), items, id=job_id())
+        batch = await submit(store, FolderBlobs(folder / "objects"), items, id=job_id(), **facts)
         await store.close()
         return batch
 

@@ -108,7 +108,7 @@ def test_jobs_survive_workers_struck_down_at_random_instants(fleet, chaos_long):
             chaos.strike(chaos.draw.choice(STRIKES))
         asking.until_final(fleet, jobs, ALL_DONE_WITHIN_S)
         first = asking.poll_all(fleet, jobs)
-        assert [worker.stop() for worker in chaos.workers] == [0] * WORKERS
+        assert [worker.until_ready().stop() for worker in chaos.workers] == [0] * WORKERS
     report(chaos, jobs, publications)
     check_outcomes(fleet, jobs, first)
     assert publications.written.keys() >= {job.id for job in jobs}, "lost"

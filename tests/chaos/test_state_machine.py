@@ -28,7 +28,7 @@ class Protocol(Clients):
     def claim(self, worker, count):
         """What a worker does that took the wake-up token."""
         self.client.lpop(WAKE)
-        claimed, _ = self.runner.run(self.store.run(CLAIM, count, HOUR_MS, worker))
+        claimed, *_ = self.runner.run(self.store.run(CLAIM, count, HOUR_MS, worker))
         assert len(claimed) <= count
         for fields in claimed:
             lease = Lease(self.store, fields)

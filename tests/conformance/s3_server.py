@@ -33,17 +33,19 @@ class Server(NamedTuple):
             self.process.wait(10)
 
 
-def start(folder, environ=os.environ):
-    """The first that can be had, else None."""
+def start(folder, environ=os.environ, *, host="127.0.0.1", run=()):
+    """The first that can be had, else None. `run`: how a command is run where `host` is an address, if not here."""
     if named := environ.get("HERMOD_TEST_S3"):
         return _named(named)
     if binary := _versitygw():
         storage = ["posix", *_attributes(folder), folder / "data"]
         keys = ["--access", ACCESS_KEY, "--secret", SECRET_KEY]
-        return _start("versitygw", lambda port: [binary, *keys, "--port", f"127.0.0.1:{port}", *storage], folder)
+        return _start(
+            "versitygw", host, lambda port: [*run, binary, *keys, "--port", f"{host}:{port}", *storage], folder
+        )
     moto = Path(sys.executable).with_name("moto_server")
     if moto.exists():
-        return _start("moto", lambda port: [moto, "-H", "127.0.0.1", "-p", str(port)], folder)
+        return _start("moto", host, lambda port: [*run, moto, "-H", host, "-p", str(port)], folder)
     return None
 
 
@@ -73,15 +75,15 @@ def _attributes(folder):
     return []
 
 
-def _start(name, command, folder):
+def _start(name, host, command, folder):
     port = _free_port()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command(port), stdout=log, stderr=log)
-    server = Server(name, f"127.0.0.1:{port}", ACCESS_KEY, SECRET_KEY, secure=False, process=process)
+    server = Server(name, f"{host}:{port}", ACCESS_KEY, SECRET_KEY, secure=False, process=process)
     deadline = time.monotonic() + START_S
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((host, port), timeout=1).close()
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
                 server.stop()

@@ -1,4 +1,11 @@
-"""What every store of blobs promises, over memory, a folder and a real S3 server."""
+"""What every store of blobs promises, over memory, a folder and a real S3 server.
+
+Over a server of one's own, which gets a bucket of its own for each test:
+
+    HERMOD_TEST_S3=<host:port>,<access key>,<secret key>[,insecure] pytest tests/conformance/test_blobs.py -k s3
+
+`insecure` is for one without TLS. The tests of files and batches over HTTP (tests/integration) then run over it too.
+"""
 
 import asyncio
 import contextlib

@@ -10,7 +10,7 @@ import pytest
 
 from shared.batches import Counts
 from shared.bodies import Bodies
-from shared.errors import StoreError, TooLarge
+from shared.errors import NotFound, StoreError, TooLarge
 from shared.files import File, Files, blob
 from shared.ids import job_id, named, now_ms
 from shared.jobs import State
@@ -23,6 +23,7 @@ from tests.integration.test_queue import a_job, is_final
 from worker.attachments import LOOKED_UP, MIB, MOST_BYTES, Attachments
 from worker.executor import Executor
 from worker.leases import LeaseWorker
+from worker.room import Room, kept
 from worker.routing import Router
 from worker.shards import Batches
 from worker.tasks import run_job
@@ -343,6 +344,31 @@ async def test_files_that_are_too_large_together_are_refused_by_the_path_of_the_
             await tried(*ids)
         assert refused.value.param == f"messages.0.content.{at}.source.file_id"
     assert blob(alone) not in blobs.asked
+
+
+async def test_the_files_of_all_requests_of_a_worker_together_are_bounded_until_their_calls_have_ended(
+    store, blobs, upload
+):
+    room = Room(10 * MIB)
+    attachments, job = Attachments(Files(store), blobs, room), a_job(owner=ME, dialect="anthropic")
+    file_id = await upload(bytes(3 * MIB))  # 4 MiB as base64
+    body = json.dumps({"messages": [{"role": "user", "content": [document(by_id(file_id))]}]}).encode()
+    held, most = 0, 0
+
+    async def attempt():
+        nonlocal held, most
+        with kept():
+            added = len(await attachments.inlined(job, body)) - len(body)
+            held += added
+            most = max(most, held)
+            await asyncio.sleep(0.02)  # the call to the provider
+            held -= added
+
+    await asyncio.gather(*(attempt() for _ in range(10)))
+    assert 4 * MIB < most <= 10 * MIB
+    with pytest.raises(NotFound):
+        await attachments.inlined(a_job(owner="somebody else", dialect="anthropic"), body)
+    assert room.take_now(10 * MIB)
 
 
 # --- a store that is away ----------------------------------------------------------------------------------

@@ -23,11 +23,13 @@ from shared.ids import named, now_ms, uuid_of
 from shared.jobs import State
 from shared.lanes import Lane
 from shared.queue import Queue
-from shared.stores.folder import FolderBlobs
+from shared.stores.blobs import Blobs, open_blobs
 from shared.stores.redis import RedisStore
 from tests.batches import at_work, question, settings, simulated
 from tests.contract.process import clean_environment
 from tests.integration.conftest import until
+from tests.object_stores import opened
+from worker.item_records import ItemRecords
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="hermod api is for POSIX systems")
 
@@ -43,11 +45,12 @@ CONFIG: dict[str, Any] = {
 class Place:
     """The API process, and what a worker has in its hands."""
 
-    def __init__(self, url: str, store: RedisStore, blobs: FolderBlobs) -> None:
+    def __init__(self, url: str, store: RedisStore, blobs: Blobs) -> None:
         self.url = url
         self.store = store
         self.blobs = blobs
         self.records = BatchRecords(store)
+        self.items = ItemRecords(store)
         self.queue = Queue(store)
         self.http = httpx.AsyncClient(base_url=url, timeout=30)
 
@@ -95,11 +98,11 @@ class Place:
         for kind, text in lines.items():
             if text:
                 await self.blobs.put(blob(batch.id, kind, number), text)
-        await self.records.end_shard("worker", b"fence", batch, number)
+        await self.items.end_shard("worker", b"fence", batch, number)
 
     async def end_item(self, batch: Batch, number: int, index: int, ending: Ending) -> None:
         await self.store.call("SET", "arq:in-progress:worker", "fence")
-        await self.records.end_item("worker", b"fence", batch.id, number, index=index, ending=ending, line=b"")
+        await self.items.end_item("worker", b"fence", batch.id, number, index=index, ending=ending, line=b"")
 
     async def upload(self, content: bytes, owner: str = "anonymous", **facts: Any) -> str:
         """A file's id."""
@@ -110,24 +113,29 @@ class Place:
         return named("file-", file.id)
 
 
+@pytest.fixture(scope="module", params=["folder", "s3"])
+def objects(request, tmp_path_factory):
+    yield from opened(request.param, tmp_path_factory.mktemp("store"))
+
+
 @pytest.fixture(scope="module")
-def serving(server, tmp_path_factory):
-    """The process: its address and the folder of its objects."""
+def serving(server, objects, tmp_path_factory):
+    """The process: its address, and itself."""
     folder, port = tmp_path_factory.mktemp("api"), free_port()
-    config, objects = folder / "config.json", folder / "objects"
-    config.write_text(json.dumps({**CONFIG, "object_store": {"path": str(objects)}}))
+    config = folder / "config.json"
+    config.write_text(json.dumps({**CONFIG, "object_store": objects.config}))
     command = [sys.executable, "-P", "-m", "deploy.cli", "api", "--config", str(config), "--port", str(port)]
     environment = {**clean_environment(), "HERMOD_REDIS_URL": server.url}
     process = subprocess.Popen([*command, "--data-dir", str(folder / "data")], env=environment)
-    yield f"http://127.0.0.1:{port}", objects, process
+    yield f"http://127.0.0.1:{port}", process
     process.terminate()
     process.wait(30)
 
 
 @pytest.fixture
-async def place(serving, store) -> AsyncIterator[Place]:
-    url, objects, _ = serving
-    found = Place(url, store, FolderBlobs(objects))
+async def place(serving, objects, store) -> AsyncIterator[Place]:
+    url, _ = serving
+    found = Place(url, store, open_blobs(objects.settings))
     await until(lambda: answers(found.http), 30)
     async for info in found.blobs.list(""):
         await found.blobs.delete(info.key)
@@ -508,6 +516,16 @@ async def test_an_openai_listing_goes_on_after_a_batch(place):
     assert ([one["id"] for one in found["data"]], found["has_more"]) == (ids[2:], False)
 
 
+@pytest.mark.parametrize("path", [ANTHROPIC, OPENAI])
+async def test_a_page_is_full_though_batches_on_its_way_have_expired(place, path):
+    ids = await made_in_a_row(place, path, 6)
+    for gone in (ids[1], ids[2]):
+        await place.store.call("DEL", f"hermod:batch:{uuid_of(gone)}")
+    kept = [shown for shown in ids if shown not in {ids[1], ids[2]}]
+    found = await place.ask("GET", path, params={"limit": 3}, headers={"x-bf-vk": "sk-bf-lister"})
+    assert ([one["id"] for one in found["data"]], found["has_more"]) == (kept[:3], True)
+
+
 BAD_QUERIES = [
     (ANTHROPIC, {"limit": "0"}, "limit"),
     (ANTHROPIC, {"limit": "1001"}, "limit"),
@@ -543,6 +561,16 @@ async def test_counts_move_while_a_batch_runs_and_sum_to_the_total(place):
     assert (found["status"], found["in_progress_at"] >= found["created_at"]) == ("in_progress", True)
     counts = found["request_counts"]
     assert (counts["total"], counts["completed"], counts["failed"], counts["processing"]) == (4, 2, 1, 1)
+
+
+@pytest.mark.parametrize("path", [ANTHROPIC, OPENAI])
+async def test_what_advances_a_batch_is_no_job_of_its_owner(place, path):
+    made = await place.ask("POST", path, json=requests(1) if path == ANTHROPIC else wanted("", **requests(1)))
+    job = f"/v1/jobs/{uuid_of(made['id'])}"
+    for method, way in (("GET", job), ("GET", f"{job}/events"), ("POST", f"{job}/cancel")):
+        refused = await place.ask(method, way, 404, headers={"content-type": "application/json"})
+        assert refused["error"]["code"] == "job_not_found"
+    assert (await place.ask("GET", f"{path}/{made['id']}"))["id"] == made["id"]
 
 
 async def test_a_cancelled_batch_is_cancelling_until_it_has_ended(place):
@@ -587,6 +615,17 @@ async def test_results_are_read_once_the_batch_has_ended(place):
     await place.blobs.delete(blob(batch.id, "out", 2))
     with pytest.raises(httpx.RemoteProtocolError):
         await place.http.get(path)
+
+
+async def test_only_an_ended_batch_of_the_openai_surface_can_be_deleted_too(place):
+    made = await place.ask("POST", OPENAI, json=wanted("", **requests(2)))
+    path = f"{OPENAI}/{made['id']}"
+    assert "not ended" in (await place.ask("DELETE", path, 400))["error"]["message"]
+    await place.run(made["id"])
+    gone = await place.ask("DELETE", path, headers={"content-type": "application/json"})
+    assert gone == {"id": made["id"], "object": "batch.deleted", "deleted": True}
+    await place.ask("GET", path, 404)
+    assert (await place.ask("GET", OPENAI))["data"] == []
 
 
 async def test_only_an_ended_batch_can_be_deleted(place):

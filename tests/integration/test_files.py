@@ -16,9 +16,10 @@ from litestar.exceptions import LitestarDeprecationWarning
 
 from api import file_terms, uploads
 from api.app import build_app
-from shared.settings import ObjectStoreSettings, RedisSettings, Settings
+from shared.settings import RedisSettings, Settings
 from tests.integration.conftest import until
 from tests.integration.test_up_processes import eventually
+from tests.object_stores import Folder, Objects, opened
 
 ANTHROPIC, OPENAI = "/anthropic/v1/files", "/openai/v1/files"
 OPENAI_BASES = ["/openai", "/openai/v1", "/v1"]
@@ -30,9 +31,9 @@ FORM = {"content-type": f"multipart/form-data; boundary={EDGE}"}
 
 
 @contextlib.contextmanager
-def serving(redis_url: str, folder: Path) -> Iterator[str]:
+def serving(redis_url: str, objects: Objects) -> Iterator[str]:
     """The API on a port of this machine, in a thread: its URL."""
-    settings = Settings(redis=RedisSettings(url=redis_url), object_store=ObjectStoreSettings(path=str(folder)))
+    settings = Settings(redis=RedisSettings(url=redis_url), object_store=objects.settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LitestarDeprecationWarning)  # of path parameters; the process says it too
         app = build_app(settings)
@@ -47,27 +48,31 @@ def serving(redis_url: str, folder: Path) -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("files") / "objects"
+@pytest.fixture(scope="module", params=["folder", "s3"])
+def objects(request, tmp_path_factory) -> Iterator[Objects]:
+    yield from opened(request.param, tmp_path_factory.mktemp("files"))
+
+
+@pytest.fixture
+def folder(objects) -> Path:
+    """For what only a folder shows."""
+    if not isinstance(objects, Folder):
+        pytest.skip("an S3 server does not show it")
+    return objects.path
 
 
 @pytest.fixture(scope="module")
-def url(server, folder) -> Iterator[str]:
-    with serving(server.url, folder) as served:
+def url(server, objects) -> Iterator[str]:
+    with serving(server.url, objects) as served:
         yield served
 
 
 @pytest.fixture
-async def client(url, store, folder) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001 - the store empties Redis
-    for blob in blobs(folder):
-        (folder / blob).unlink()
+async def client(url, store, objects) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001 - the store empties Redis
+    for key in objects.listed():
+        objects.drop(key)
     async with httpx.AsyncClient(base_url=url, timeout=30) as opened:
         yield opened
-
-
-def blobs(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 async def upload(client, path=OPENAI, content=BYTES, name="a.bin", kind="application/x-test", headers=None, **fields):
@@ -82,9 +87,9 @@ async def uploaded(client, path=OPENAI, **facts) -> dict:
     return answer.json()
 
 
-async def nothing_is_kept(client, folder) -> bool:
+async def nothing_is_kept(client, objects) -> bool:
     shown = [(await client.get(path)).json()["data"] for path in (ANTHROPIC, OPENAI)]
-    return shown == [[], []] and blobs(folder) == []
+    return shown == [[], []] and objects.listed() == []
 
 
 def part(name: str, content: bytes = b"x", more: bytes = b"") -> bytes:
@@ -279,10 +284,10 @@ WRONG_FORMS: list[tuple[bytes, str]] = [
 @pytest.mark.parametrize(("body", "names"), WRONG_FORMS, ids=[str(number) for number in range(len(WRONG_FORMS))])
 @BOTH
 async def test_a_form_that_is_malformed_or_cut_short_is_refused_by_its_part_and_not_kept(
-    client, folder, path, body, names
+    client, objects, path, body, names
 ):
     refused(await client.post(path, content=body, headers=FORM), 400, names)
-    assert await nothing_is_kept(client, folder)
+    assert await nothing_is_kept(client, objects)
 
 
 WRONG_FIELDS = [
@@ -300,14 +305,14 @@ WRONG_FIELDS = [
 @pytest.mark.parametrize(("path", "name", "value"), WRONG_FIELDS, ids=str)
 @pytest.mark.parametrize("order", ["before", "after"])
 async def test_a_wrong_field_is_refused_by_name_wherever_it_stands_and_nothing_is_kept(
-    client, folder, path, name, value, order
+    client, objects, path, name, value, order
 ):
     fields = [part(name, value.encode())] if value is not None else []
     if path == OPENAI and name != "purpose":
         fields.append(PURPOSE)
     body = form(*fields, FILE) if order == "before" else form(FILE, *fields)
     refused(await client.post(path, content=body, headers=FORM), 400, "seconds" if value == "created_at" else name)
-    assert await nothing_is_kept(client, folder)
+    assert await nothing_is_kept(client, objects)
 
 
 @pytest.mark.parametrize("kind", [None, "application/json", "multipart/form-data", "multipart/mixed; boundary=x"])
@@ -328,18 +333,18 @@ LIMITS = [
 
 @pytest.mark.parametrize(("path", "limit", "parts"), LIMITS, ids=range(len(LIMITS)))
 async def test_a_file_over_its_limit_is_refused_and_one_at_the_limit_is_not(
-    client, folder, monkeypatch, path, limit, parts
+    client, objects, monkeypatch, path, limit, parts
 ):
     monkeypatch.setattr(file_terms, limit, len(b"content") - 1)
     refused(await client.post(path, content=form(*parts), headers=FORM), 413, "file")
-    assert await nothing_is_kept(client, folder)
+    assert await nothing_is_kept(client, objects)
     monkeypatch.setattr(file_terms, limit, len(b"content"))
     answer = await client.post(path, content=form(*parts), headers=FORM)
     assert answer.status_code == 200, answer.text
 
 
 @pytest.mark.parametrize("declared", [True, False])
-async def test_no_more_of_a_body_is_read_than_the_limit_and_a_megabyte(client, folder, monkeypatch, declared):
+async def test_no_more_of_a_body_is_read_than_the_limit_and_a_megabyte(client, objects, monkeypatch, declared):
     monkeypatch.setattr(file_terms, "OPENAI_BYTES", 1000)
     sent = 0
 
@@ -354,7 +359,7 @@ async def test_no_more_of_a_body_is_read_than_the_limit_and_a_megabyte(client, f
     else:
         answer = await client.post(OPENAI, content=endless(), headers=FORM)
     refused(answer, 413, "file")
-    assert await nothing_is_kept(client, folder)
+    assert await nothing_is_kept(client, objects)
 
 
 @pytest.mark.parametrize(
@@ -385,7 +390,7 @@ async def begin_upload(client, path=OPENAI, sent=5 << 20):
 
 
 @BOTH
-async def test_a_client_that_stops_sending_is_told_so_and_its_upload_is_dropped(client, folder, monkeypatch, path):
+async def test_a_client_that_stops_sending_is_told_so_and_its_upload_is_dropped(client, objects, monkeypatch, path):
     monkeypatch.setattr(uploads, "SILENCE_S", 0.3)
     reader, writer = await begin_upload(client, path)
     answer = (await asyncio.wait_for(reader.read(), 20)).decode()  # to the end of the connection
@@ -393,15 +398,15 @@ async def test_a_client_that_stops_sending_is_told_so_and_its_upload_is_dropped(
     assert "connection: close" in answer.lower()
     assert json.loads(answer.partition("\r\n\r\n")[2])["error"]["message"]
     writer.close()
-    assert await nothing_is_kept(client, folder)
+    assert await nothing_is_kept(client, objects)
 
 
-async def test_an_upload_whose_client_goes_away_leaves_nothing(client, folder, caplog):
+async def test_an_upload_whose_client_goes_away_leaves_nothing(client, folder, objects, caplog):
     _, writer = await begin_upload(client)
     await until(lambda: any((folder / ".incoming").iterdir()))
     writer.transport.abort()
     await until(lambda: not any((folder / ".incoming").iterdir()))
-    assert await nothing_is_kept(client, folder)
+    assert await nothing_is_kept(client, objects)
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
@@ -446,18 +451,18 @@ async def test_a_file_is_its_owners_alone(client, path):
 @pytest.mark.parametrize(
     ("path", "said"), [(ANTHROPIC, {"type": "file_deleted"}), (OPENAI, {"object": "file", "deleted": True})]
 )
-async def test_a_deleted_file_is_gone_with_its_bytes(client, folder, path, said):
+async def test_a_deleted_file_is_gone_with_its_bytes(client, objects, path, said):
     shown = (await uploaded(client, path))["id"]
     answer = await client.request("DELETE", f"{path}/{shown}", headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()) == (200, {"id": shown, **said})
-    assert await nothing_is_kept(client, folder)
+    assert await nothing_is_kept(client, objects)
     for method, end in (("GET", ""), ("GET", "/content"), ("DELETE", "")):
         refused(await client.request(method, f"{path}/{shown}{end}"), 404, shown)
 
 
 @BOTH
-async def test_a_file_whose_bytes_are_lost_is_not_found(client, folder, path):
+async def test_a_file_whose_bytes_are_lost_is_not_found(client, objects, path):
     shown = (await uploaded(client, path))["id"]
-    [blob] = blobs(folder)
-    (folder / blob).unlink()
+    [key] = objects.listed()
+    objects.drop(key)
     refused(await client.get(f"{path}/{shown}/content"), 404, shown)

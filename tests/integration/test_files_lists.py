@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.integration.test_files import ANTHROPIC, BOTH, OPENAI, client, folder, refused, uploaded, url
+from tests.integration.test_files import ANTHROPIC, BOTH, OPENAI, client, objects, refused, uploaded, url
 
-__all__ = ["client", "folder", "url"]  # fixtures
+__all__ = ["client", "objects", "url"]  # fixtures
 
 
 async def some(client, count=5, path=OPENAI, **facts) -> list[str]:

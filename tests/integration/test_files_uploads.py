@@ -15,9 +15,9 @@ from shared.ids import uuid_of
 from shared.stores.folder import FolderBlobs
 from shared.uploads import Uploads
 from tests.integration.conftest import until
-from tests.integration.test_files import OPENAI, OPENAI_BASES, blobs, client, folder, form, part, refused, url
+from tests.integration.test_files import OPENAI, OPENAI_BASES, client, folder, form, objects, part, refused, url
 
-__all__ = ["client", "folder", "url"]  # fixtures
+__all__ = ["client", "folder", "objects", "url"]  # fixtures
 
 PARTS = [b"first " * 1000, b"second", b"!"]
 WHOLE = b"".join(PARTS)
@@ -51,7 +51,7 @@ async def complete(client, upload, parts, base="/openai", **more):
 
 
 @pytest.mark.parametrize("base", OPENAI_BASES)
-async def test_parts_are_put_together_in_the_order_that_completing_names(client, folder, base):
+async def test_parts_are_put_together_in_the_order_that_completing_names(client, objects, base):
     created = (await client.post(f"{base}/uploads", json=order())).json()
     assert (
         created.items()
@@ -68,7 +68,7 @@ async def test_parts_are_put_together_in_the_order_that_completing_names(client,
     upload = created["id"]
     assert upload.startswith("upload_")
     last, first, middle = await filled(client, upload, base, [PARTS[2], PARTS[0], PARTS[1]])
-    assert len(blobs(folder)) == 3
+    assert len(objects.listed()) == 3
     answer = await complete(client, upload, [first, middle, last], base, md5=hashlib.md5(WHOLE).hexdigest().upper())  # noqa: S324 - the API's
     assert answer.status_code == 200, answer.text
     done = answer.json()
@@ -76,7 +76,7 @@ async def test_parts_are_put_together_in_the_order_that_completing_names(client,
     assert done["file"] == (await client.get(f"{base}/files/{done['file']['id']}")).json()
     content = await client.get(f"{base}/files/{done['file']['id']}/content")
     assert (content.content, content.headers["content-type"]) == (WHOLE, "text/jsonl")
-    assert [path.split("/")[0] for path in blobs(folder)] == ["files"], "the parts are dropped"
+    assert [path.split("/")[0] for path in objects.listed()] == ["files"], "the parts are dropped"
 
 
 async def test_a_part_says_what_it_is_part_of(client):
@@ -111,7 +111,7 @@ async def test_a_file_expires_as_its_upload_asked(client):
         assert file["expires_at"] - file["created_at"] == kept_s
 
 
-async def test_a_cancelled_upload_is_dropped_and_takes_nothing_more(client, folder):
+async def test_a_cancelled_upload_is_dropped_and_takes_nothing_more(client, objects):
     upload = await begun(client)
     parts = await filled(client, upload)
     for _ in range(2):
@@ -119,7 +119,7 @@ async def test_a_cancelled_upload_is_dropped_and_takes_nothing_more(client, fold
         assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
     refused(await add(client, upload, b"x"), 400, "cancelled")
     refused(await complete(client, upload, parts), 400, "cancelled")
-    assert blobs(folder) == []
+    assert objects.listed() == []
 
 
 async def test_a_completed_upload_can_neither_be_added_to_nor_cancelled(client):
@@ -129,7 +129,7 @@ async def test_a_completed_upload_can_neither_be_added_to_nor_cancelled(client):
     refused(await client.post(f"/openai/uploads/{upload}/cancel"), 400, "completed")
 
 
-async def test_an_upload_that_is_cancelled_while_a_part_is_on_its_way_does_not_keep_it(client, folder):
+async def test_an_upload_that_is_cancelled_while_a_part_is_on_its_way_does_not_keep_it(client, folder, objects):
     upload = await begun(client)
     body = form(part("data", b"y" * (3 << 20), b'; filename="a"'))
     held = asyncio.Event()
@@ -145,7 +145,7 @@ async def test_an_upload_that_is_cancelled_while_a_part_is_on_its_way_does_not_k
     assert (await client.post(f"/openai/uploads/{upload}/cancel")).status_code == 200
     held.set()
     refused(await adding, 400, "ended")
-    assert blobs(folder) == []
+    assert objects.listed() == []
 
 
 class CancelledMeanwhile(FolderBlobs):
@@ -162,7 +162,7 @@ class CancelledMeanwhile(FolderBlobs):
         return size
 
 
-async def test_an_upload_that_is_cancelled_while_it_is_put_together_leaves_no_file(client, store, folder):
+async def test_an_upload_that_is_cancelled_while_it_is_put_together_leaves_no_file(client, store, folder, objects):
     shown = await begun(client)
     parts = await filled(client, shown)
     records, files = Uploads(store), Files(store)
@@ -172,7 +172,7 @@ async def test_an_upload_that_is_cancelled_while_it_is_put_together_leaves_no_fi
         await UploadStore(records, FileStore(files, cancelling)).complete(standing, json.dumps({"part_ids": parts}))
     await cancelling.close()
     assert (await client.get(OPENAI)).json()["data"] == []
-    assert blobs(folder) == []
+    assert objects.listed() == []
 
 
 async def test_an_expired_upload_is_unknown(client, store):
@@ -217,7 +217,7 @@ async def test_a_wrong_order_is_refused_with_the_path_of_the_field(client, body,
     assert refused(await client.post("/openai/uploads", **sent), 400)["param"] == names
 
 
-async def test_what_does_not_add_up_is_refused_and_can_be_put_right(client, folder):
+async def test_what_does_not_add_up_is_refused_and_can_be_put_right(client, objects):
     upload = await begun(client)
     parts = await filled(client, upload)
     for sent, names in (
@@ -231,20 +231,20 @@ async def test_what_does_not_add_up_is_refused_and_can_be_put_right(client, fold
     ):
         answer = await client.post(f"/openai/uploads/{upload}/complete", json=sent)
         assert refused(answer, 400, names)["param"] == names
-    assert {path.split("/")[0] for path in blobs(folder)} == {"uploads"}
+    assert {path.split("/")[0] for path in objects.listed()} == {"uploads"}
     assert (await complete(client, upload, parts)).json()["status"] == "completed"
 
 
-async def test_a_wrong_part_is_refused_and_not_kept(client, folder, monkeypatch):
+async def test_a_wrong_part_is_refused_and_not_kept(client, objects, monkeypatch):
     upload = await begun(client)
     monkeypatch.setattr(upload_store, "PART_BYTES", 100)
     refused(await add(client, upload, b"x" * 101), 413, "data")
     assert (await add(client, upload, b"x" * 100)).status_code == 200
-    kept = blobs(folder)
+    kept = objects.listed()
     headers = {"content-type": "multipart/form-data; boundary=e7c1bd"}
     wrong = await client.post(f"/openai/uploads/{upload}/parts", content=form(part("file")), headers=headers)
     refused(wrong, 400, "data")
-    assert blobs(folder) == kept
+    assert objects.listed() == kept
 
 
 async def test_no_route_has_an_async_form(client):

@@ -204,6 +204,18 @@ def test_each_attempt_is_shown_with_its_reason_and_what_was_decided(place):
     assert place.caller("sk-bf-a").ask("GET", f"/v1/jobs/{job_id}").headers["x-bf-job-id"] == job_id
 
 
+def test_a_job_tells_what_it_cost_where_that_is_known_and_while_it_runs_nothing(place):
+    caller = place.caller("sk-bf-a")
+    known, unknown = caller.submitted("claude-haiku-4-5-20251001"), caller.submitted("claude-of-tomorrow")
+    assert caller.job(known)["cost_usd"] is None
+    with place.workers():
+        job, other = caller.ended(known), caller.ended(unknown)
+    usage = caller.ask("POST", "/anthropic/v1/messages", headers={"x-bf-async-id": known}, json={}).json()["usage"]
+    assert job["cost_usd"] == pytest.approx((usage["input_tokens"] * 1 + usage["output_tokens"] * 5) / 1e6)
+    assert job["error"] is None
+    assert (other["status"], other["cost_usd"]) == ("succeeded", None)
+
+
 def test_a_job_that_failed_for_good_says_why(place):
     caller = place.caller("sk-bf-a")
     job_id = caller.submitted("sim-400")
@@ -219,7 +231,7 @@ def test_a_job_that_was_put_off_says_until_when_and_can_be_cancelled(place):
     job_id = caller.submitted("openai/sim-500")
     with place.workers():
         job = until(lambda: (seen := caller.job(job_id))["attempts"] and seen["status"] == "queued" and seen)
-        assert job["waiting"]["reason"] == "deferred"
+        assert (job["waiting"]["reason"], job["waiting"]["target"]) == ("retry", "openai/sim-500")
         assert job["waiting"]["position"] is None
         assert job["waiting"]["until"] > job["attempts"][0]["ended_at"]
         assert caller.cancel(job_id)["status"] == "cancelled"
@@ -231,7 +243,7 @@ def test_a_job_in_line_says_its_position(place):
     other.submitted()
     ids = [caller.submitted() for _ in range(3)]
     waiting = [caller.job(job_id)["waiting"] for job_id in ids]
-    assert waiting == [{"reason": "in_line", "position": place_, "until": None} for place_ in (1, 2, 3)]
+    assert [(one["reason"], one["position"]) for one in waiting] == [("in_line", place_) for place_ in (1, 2, 3)]
 
 
 def test_cancelling_a_queued_job_ends_it_at_once_and_again_changes_nothing(place):

@@ -14,6 +14,7 @@ from shared.batches import WINDOW_MS, BatchState, Counts
 from shared.errors import ProviderError
 from shared.files import blob as file_blob
 from shared.ids import job_id, now_ms
+from shared.provider_settings import AzureKey, NetworkSettings, ProviderKey, ProviderSettings
 from shared.stores.folder import FolderBlobs
 from shared.stores.memory import MemoryBlobs
 from shared.stores.redis import RedisStore
@@ -23,11 +24,14 @@ from tests.integration.conftest import until
 from tests.integration.test_shards import OPENAI, kinds, names
 from worker.native_batches import choice, client, group
 from worker.native_batches.anthropic import ANTHROPIC
+from worker.native_batches.gemini import GEMINI as GEMINI_API
+from worker.native_batches.openai import OPENAI as OPENAI_API
 from worker.native_batches.wires import Ask
 from worker.providers import catalog
 
 ANTHROPIC_BATCHES, OPENAI_BATCHES = "/v1/messages/batches", "/v1/batches"
-DIRECT = ("/messages", "/completions", "/responses", "/embeddings")
+GEMINI_BATCHES = "/gemini/v1beta/models/{}:batchGenerateContent"
+DIRECT = ("/messages", "/completions", "/responses", "/embeddings", ":generateContent")
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +68,8 @@ async def run(store, blobs, provider, asked, /, **facts):
 
 
 def created(provider):
-    return [call["path"] for call in provider.calls() if call["method"] == "POST" and call["path"].endswith("batches")]
+    ends = ("batches", ":batchGenerateContent")
+    return [call["path"] for call in provider.calls() if call["method"] == "POST" and call["path"].endswith(ends)]
 
 
 def direct(provider):
@@ -154,6 +159,54 @@ async def test_what_is_too_large_for_one_batch_is_several(store, blobs, provider
     assert (len(created(provider)), direct(provider)) == (3, [])
 
 
+@pytest.mark.parametrize("facts", [{}, OPENAI], ids=["anthropic", "openai"])
+async def test_items_of_either_surface_run_as_one_batch_at_gemini(store, blobs, provider, facts):
+    asked = items(120, "gemini/gemini-2.5-flash")
+    asked.append(item(120, question(120, "gemini/gemini-2.5-flash", temperature=7)))
+    _, progress, lines = await run(store, blobs, provider, asked, **facts)
+    assert (progress.state, progress.counts) == (BatchState.COMPLETED, Counts(succeeded=120, errored=1))
+    assert Counter(names(lines)) == Counter(f"item-{index}" for index in range(121))
+    assert "question 7" in json.dumps(next(line for line in lines if line["custom_id"] == "item-7"))
+    assert (created(provider), direct(provider)) == ([GEMINI_BATCHES.format("gemini-2.5-flash")], [])
+    assert progress.spent.cost == progress.spent.saved > 0
+    assert [call["status"] for call in provider.calls() if call["method"] == "DELETE"] == [200]
+
+
+async def test_what_is_too_large_for_one_call_to_gemini_is_several_and_one_that_is_larger_runs_directly(
+    store, blobs, provider, monkeypatch
+):
+    monkeypatch.setattr(GEMINI_API, "most_bytes", 20_000)
+    asked = [item(index, {**question(index, "gemini/g"), "system": "x" * 3000}) for index in range(11)]
+    asked.append(item(11, {**question(11, "gemini/g"), "system": "x" * 30_000}))
+    _, progress, lines = await run(store, blobs, provider, asked, shard_items=2)
+    assert (progress.counts, len(set(names(lines)))) == (Counts(succeeded=12), 12)
+    assert (len(created(provider)), len(direct(provider))) == (2, 1)
+
+
+async def test_a_shard_that_grew_beyond_a_batch_runs_what_did_not_fit_directly(store, blobs, provider, monkeypatch):
+    monkeypatch.setattr(group, "PART_BYTES", 2000)
+    _, progress, lines = await run(store, blobs, provider, items(30), shard_items=30)
+    assert (progress.counts, len(set(names(lines)))) == (Counts(succeeded=30), 30)
+    assert len(created(provider)) == 1
+    assert 0 < len(direct(provider)) < 30
+
+
+def at_azure(provider):
+    key = ProviderKey(name="key", value="sk-simulated", azure=AzureKey(endpoint=f"{provider.url}/azure"))
+    azure = ProviderSettings(name="azure", keys=(key,), network=NetworkSettings(retry_backoff_initial_ms=10))
+    known = settings(provider.url)
+    return msgspec.structs.replace(known, providers={**known.providers, "azure": azure})
+
+
+async def test_chats_run_as_one_batch_at_azure(store, blobs, provider):
+    batch = await submit(store, blobs, items(20, "azure/my-deployment"), mode="native", **OPENAI)
+    async with working(store, blobs, at_azure(provider)):
+        progress = await until(lambda: ended(store, batch), 30)
+    assert progress.counts == Counts(succeeded=20)
+    assert (len(created(provider)), direct(provider)) == (1, [])
+    assert {call["path"].split("/batches")[0].split("/files")[0] for call in provider.calls()} == {"/azure/openai/v1"}
+
+
 # --- where -----------------------------------------------------------------------------------------------
 
 
@@ -169,30 +222,145 @@ async def test_auto_runs_directly_where_the_provider_is_not_the_vendor_itself(st
 
 @pytest.fixture
 def at_home(provider, monkeypatch):
-    """The simulated provider is Anthropic itself."""
-    row = msgspec.structs.replace(catalog.ROWS["anthropic"], base_url=provider.url)
-    monkeypatch.setitem(catalog.ROWS, "anthropic", row)
+    """The simulated provider is Anthropic, and OpenAI, itself."""
+    for name in ("anthropic", "openai"):
+        row = msgspec.structs.replace(catalog.ROWS[name], base_url=provider.url)
+        monkeypatch.setitem(catalog.ROWS, name, row)
 
 
 @pytest.mark.usefixtures("at_home")
 async def test_auto_uses_the_vendor_s_own_batch_api(store, blobs, provider):
-    await run(store, blobs, provider, items(3), mode="auto")
+    await run(store, blobs, provider, items(choice.LEAST_ITEMS), mode="auto")
     assert (len(created(provider)), direct(provider)) == (1, [])
 
 
-MIXED = {
-    "a problem": item(3, question(3), "wrong"),
-    "a bad item": item(3, question(3, stream=True)),
-    "another provider": item(3, question(3, "openai/gpt")),
-    "fallbacks": item(3, question(3, fallbacks=["openai/gpt"])),
+@pytest.mark.usefixtures("at_home")
+async def test_auto_does_not_wait_a_day_for_the_price_of_a_few_requests(store, blobs, provider):
+    await run(store, blobs, provider, items(choice.LEAST_ITEMS - 1), mode="auto")
+    assert (created(provider), len(direct(provider))) == ([], choice.LEAST_ITEMS - 1)
+
+
+ODD = {
+    "a problem": (question(12), "wrong", 0),
+    "a bad item": (question(12, stream=True), "", 0),
+    "another provider": (question(12, "openai/gpt"), "", 1),
+    "fallbacks": (question(12, fallbacks=["openai/gpt"]), "", 1),
 }
 
 
 @pytest.mark.usefixtures("at_home")
-@pytest.mark.parametrize("odd", MIXED.values(), ids=MIXED.keys())
-async def test_auto_runs_directly_what_is_not_wholly_for_one_batch_api(store, blobs, provider, odd):
-    await run(store, blobs, provider, [*items(3), odd], mode="auto")
-    assert created(provider) == []
+@pytest.mark.parametrize(("body", "problem", "sent"), ODD.values(), ids=ODD.keys())
+async def test_auto_runs_directly_what_no_batch_api_can_do_and_the_others_there(
+    store, blobs, provider, body, problem, sent
+):
+    _, progress, lines = await run(store, blobs, provider, [*items(12), item(12, body, problem)], mode="auto")
+    assert progress.counts == Counts(succeeded=12 + sent, errored=1 - sent)
+    assert Counter(names(lines)) == Counter(f"item-{index}" for index in range(13))
+    assert (len(created(provider)), len(direct(provider))) == (1, sent)
+
+
+@pytest.mark.usefixtures("at_home")
+async def test_auto_makes_a_group_for_each_provider_and_model_with_enough_items(store, blobs, provider):
+    models = ["claude-a"] * 15 + ["openai/gpt"] * 12 + ["claude-b"] * 3
+    asked = [item(index, question(index, model)) for index, model in enumerate(models)]
+    _, progress, lines = await run(store, blobs, provider, asked, mode="auto", shard_items=7)
+    assert (progress.counts, len(set(names(lines)))) == (Counts(succeeded=30), 30)
+    assert Counter(path == ANTHROPIC_BATCHES for path in created(provider)) == {True: 1, False: 1}
+    assert len(direct(provider)) == 3
+    assert (progress.spent.native, progress.spent.direct) == (27, 3)
+
+
+async def test_of_too_many_models_those_with_the_fewest_items_run_directly(store, blobs, provider, monkeypatch):
+    monkeypatch.setattr(choice, "MOST_GROUPS", 2)
+    models = ["a", "b", "b", "c", "c", "c"]
+    asked = [item(index, question(index, model)) for index, model in enumerate(models)]
+    _, progress, _ = await run(store, blobs, provider, asked)
+    assert (progress.counts, len(created(provider)), len(direct(provider))) == (Counts(succeeded=6), 2, 1)
+
+
+async def test_what_runs_directly_does_not_wait_for_the_batch_api_nor_a_group_for_another(store, blobs, provider):
+    stalled, quick = "sim-batch-stall", "claude-quick"
+    of_shards = [[stalled] * 2, [quick] * 2, [None] * 2, [quick, None], [stalled, None]]
+    asked = [
+        item(index, question(index, model or "claude-a", **({} if model else {"fallbacks": ["openai/gpt"]})))
+        for index, model in enumerate(model for models in of_shards for model in models)
+    ]
+    batch = await submit(store, blobs, asked, mode="native", shard_items=2)
+    async with working(store, blobs, settings(provider.url)):
+        await until(lambda: written(store, batch, [1, 2, 3]))
+        looked = await BatchRecords(store).look(batch.id)
+        assert (looked.state, looked.counts) == (BatchState.IN_PROGRESS, Counts(succeeded=7))
+        held = await store.call("KEYS", f"hermod:batch-items:{batch.id}:*")
+        assert held == [f"hermod:batch-items:{batch.id}:4".encode()], "other results are in the object store"
+        await BatchRecords(store).cancel(batch.id)
+        progress = await until(lambda: ended(store, batch))
+    assert progress.counts.ended == 10
+    assert Counter(names(await results(blobs, batch))) == Counter(f"item-{index}" for index in range(10))
+
+
+async def written(store, batch, shards):
+    return await BatchRecords(store).done_shards(batch.id) == shards
+
+
+# --- what it costs ----------------------------------------------------------------------------------------
+
+PRICED = "claude-haiku-4-5"
+
+
+async def test_a_batch_api_costs_half_and_what_it_saved_is_told(store, blobs, provider):
+    _, there, _ = await run(store, blobs, provider, items(12, PRICED))
+    _, here, _ = await run(store, blobs, provider, items(12, PRICED), mode="direct")
+    assert (there.spent.native, there.spent.direct, there.spent.unpriced) == (12, 0, 0)
+    assert (here.spent.native, here.spent.direct, here.spent.saved) == (0, 12, 0)
+    assert here.spent.cost == here.spent.input * 1000 + here.spent.output * 5000 > 0
+    assert there.spent.cost == there.spent.saved == here.spent.cost / 2
+
+
+async def test_items_of_unknown_cost_are_counted_and_not_taken_for_free(store, blobs, provider):
+    asked = [item(index, question(index, PRICED if index % 2 else "claude-unknown")) for index in range(6)]
+    asked.append(item(6, question(6, "sim-404")))
+    _, progress, _ = await run(store, blobs, provider, asked)
+    assert (progress.spent.native, progress.spent.unpriced) == (6, 3)
+    assert progress.spent.cost > 0
+
+
+async def test_an_item_whose_end_is_heard_twice_is_paid_for_once(store, blobs, provider, monkeypatch):
+    real, broken = client.Client.lines, []
+
+    async def breaking(api, seen):
+        async for line in real(api, seen):
+            yield line
+        if not broken:
+            broken.append(seen)
+            raise ProviderError("cut", provider="anthropic")
+
+    monkeypatch.setattr(client.Client, "lines", breaking)
+    _, progress, _ = await run(store, blobs, provider, items(20, PRICED))
+    assert (len(broken), progress.counts, progress.spent.native) == (1, Counts(succeeded=20), 20)
+
+
+# --- what is left at the provider -------------------------------------------------------------------------
+
+
+async def test_no_file_of_a_batch_is_left_at_openai(store, blobs, provider):
+    asked = [*items(5), item(5, {**question(5), "n": 0})]
+    await run(store, blobs, provider, asked, **OPENAI)
+    deleted = [call["path"] for call in provider.calls() if call["method"] == "DELETE"]
+    assert len(set(deleted)) == 3, "what was asked, what was answered, and the errors"
+    assert all(call["status"] == 200 for call in provider.calls() if call["method"] == "DELETE")
+
+
+async def test_what_was_uploaded_for_a_batch_that_is_refused_is_deleted(store, blobs, provider, monkeypatch):
+    monkeypatch.setattr(OPENAI_API, "create", refused_create)
+    _, progress, _ = await run(store, blobs, provider, items(3), **OPENAI)
+    assert progress.counts == Counts(errored=3)
+    assert [call["status"] for call in provider.calls() if call["method"] == "DELETE"] == [200]
+
+
+async def test_a_file_that_cannot_be_deleted_holds_nothing_up(store, blobs, provider, monkeypatch):
+    monkeypatch.setattr(OPENAI_API, "discard", lambda _: Ask("DELETE", "/nowhere"))
+    _, progress, _ = await run(store, blobs, provider, items(3), **OPENAI)
+    assert progress.counts == Counts(succeeded=3)
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------
@@ -224,6 +392,14 @@ async def test_cancelling_travels_to_the_provider_and_keeps_what_it_has_done(sto
     assert direct(provider) == []
 
 
+async def test_a_stalled_batch_at_gemini_is_cancelled_and_taken_back(store, blobs, provider):
+    asked = items(10, "gemini/sim-batch-stall")
+    _, progress, lines = await run(store, blobs, provider, asked, created_ms=late())
+    assert (progress.counts, len(set(names(lines)))) == (Counts(succeeded=10), 10)
+    assert len(direct(provider)) == 5, "what the provider had done is kept"
+    assert any(call["path"].endswith(":cancel") for call in provider.calls())
+
+
 async def test_a_provider_that_does_not_even_cancel_is_not_waited_for(store, blobs, provider, monkeypatch):
     monkeypatch.setattr(group, "GIVE_UP_MS", 300)
     monkeypatch.setattr(client.Client, "cancel", unheard)
@@ -236,9 +412,15 @@ async def unheard(*_):
     """Nothing happens."""
 
 
-@pytest.mark.parametrize("facts", [{}, OPENAI], ids=["anthropic", "openai"])
-async def test_a_batch_whose_acceptance_was_not_heard_of_is_found_and_not_sent_again(store, blobs, provider, facts):
-    _, progress, lines = await run(store, blobs, provider, items(20, "sim-batch-lost"), **facts)
+@pytest.mark.parametrize(
+    ("model", "facts"),
+    [("sim-batch-lost", {}), ("sim-batch-lost", OPENAI), ("gemini/sim-batch-lost", {})],
+    ids=["anthropic", "openai", "gemini"],
+)
+async def test_a_batch_whose_acceptance_was_not_heard_of_is_found_and_not_sent_again(
+    store, blobs, provider, model, facts
+):
+    _, progress, lines = await run(store, blobs, provider, items(20, model), **facts)
     assert (progress.counts, len(set(names(lines)))) == (Counts(succeeded=20), 20)
     assert (len(created(provider)), direct(provider)) == (1, [])
 

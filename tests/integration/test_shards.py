@@ -15,8 +15,9 @@ from shared.errors import NotFound
 from shared.files import Files
 from shared.files import blob as file_blob
 from shared.ids import job_id, now_ms
-from shared.jobs import State
+from shared.jobs import Attempt, State
 from shared.lanes import LATER, WAKE, Lane
+from shared.provider_settings import ProviderKey, RateLimits
 from shared.queue import Queue, Share
 from shared.stores.memory import MemoryBlobs
 from tests.batches import FAST, at_work, ended, item, items, question, results, settings, simulated, start, submit
@@ -24,7 +25,9 @@ from tests.chaos.test_worker_races import RUN_OUT
 from tests.integration.conftest import until
 from tests.integration.test_bodies import Frail
 from tests.integration.test_queue import a_job, is_final
+from worker import standstill
 from worker.executor import Executor, TryLater
+from worker.item_records import ItemRecords
 from worker.lease import LeaseLost
 from worker.leases import IDLE_S, MAX_CRASHES
 from worker.sweep import BATCH_AGE_S, sweep_blobs
@@ -46,6 +49,10 @@ async def provider():
 def kinds(lines):
     """How often each kind of an Anthropic result occurs."""
     return Counter(line["result"]["type"] for line in lines)
+
+
+async def underway(store, batch):
+    return (await BatchRecords(store).look(batch.id)).state is BatchState.IN_PROGRESS
 
 
 def names(lines):
@@ -121,7 +128,7 @@ BAD = {
     "not an object": (3, "", "object"),
     "without max_tokens": ({"model": "m", "messages": [{"role": "user", "content": "x"}]}, "", "max_tokens"),
     "a stream": (question(0, stream=True), "", "stream"),
-    "a provider that is not configured": (question(0, "gemini/x"), "", "gemini"),
+    "a provider that is not configured": (question(0, "mistral/x"), "", "mistral"),
     "found wrong at the intake": (question(0), "params.url: not served", "params.url: not served"),
 }
 
@@ -205,6 +212,66 @@ async def test_an_overloaded_model_is_left_alone_while_another_one_s_items_go_on
     assert 30 <= overloaded <= 30 * 4, "in four seconds each item asks at most at 0, 0.5, 1.5 and 3.5"
 
 
+async def test_a_shard_whose_items_all_wait_for_long_leaves_its_slot_to_another(store, blobs, provider, monkeypatch):
+    """As they do for the window of a virtual key."""
+    waiting, run_now = {"one"}, Executor.run
+
+    async def run_or_wait(self, asked):
+        if asked.job.owner in waiting:
+            raise TryLater(60)
+        return await run_now(self, asked)
+
+    monkeypatch.setattr(Executor, "run", run_or_wait)
+    monkeypatch.setattr(standstill, "LONGEST_S", 0.5)
+    first = await submit(store, blobs, items(40), owner="one")
+    single = msgspec.structs.replace(FAST, batch_slots=1, batch_concurrency=8)
+    async with at_work(store, blobs, settings(provider.url, single)):
+        await until(lambda: underway(store, first))
+        second = await submit(store, blobs, items(20), owner="two")
+        progress = await until(lambda: ended(store, second))
+        assert progress.counts == Counts(succeeded=20)
+        assert await ended(store, first) is None
+        waiting.clear()
+        progress = await until(lambda: ended(store, first))
+    assert progress.counts == Counts(succeeded=40)
+    assert len(provider.calls()) == 60
+
+
+async def test_a_shard_with_an_item_that_has_failed_before_keeps_its_slot(store, blobs, provider, monkeypatch):
+    """Elsewhere it would be tried from the start again, without end."""
+    failed = Attempt(number=1, target="t", key="k", started_ms=1, ended_ms=2, then="retry")
+    asked_by = Counter()
+
+    async def fail_and_wait(_, asked):
+        asked_by[asked.job.id] += 1
+        asked.attempts = (failed,)
+        raise TryLater(60)
+
+    monkeypatch.setattr(Executor, "run", fail_and_wait)
+    monkeypatch.setattr(standstill, "LONGEST_S", 0.1)
+    created = now_ms() - WINDOW_MS + 4000
+    _, progress, _ = await run(store, blobs, provider, items(4), created_ms=created)
+    assert progress.counts == Counts(expired=4)
+    assert set(asked_by.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    "models", [["limited"] * 30 + ["sim-latency-500"] * 20, ["limited", "sim-latency-500"] * 20 + ["limited"] * 10]
+)
+async def test_items_that_wait_for_a_limit_hold_up_no_other_model_s_and_miss_no_turn(store, blobs, provider, models):
+    known = settings(provider.url, msgspec.structs.replace(FAST, batch_concurrency=2))
+    limit = RateLimits(requests_per_minute=120)  # twenty at once, then two a second
+    key = ProviderKey(name="key", value="sk-simulated", model_limits={"limited": limit})
+    known.providers["anthropic"] = msgspec.structs.replace(known.providers["anthropic"], keys=(key,))
+    asked = [item(index, question(index, model)) for index, model in enumerate(models)]
+    batch = await submit(store, blobs, asked)
+    async with at_work(store, blobs, known):
+        progress = await until(lambda: ended(store, batch), 30)
+    assert progress.counts == Counts(succeeded=50)
+    times = [call["at"] for call in provider.calls()]
+    assert 4 < times[-1] - times[0] < 7.5, "five seconds for ten at two a second, and for the others at the same time"
+
+
 async def test_a_fallback_serves_what_its_first_target_cannot(store, blobs, provider):
     asked = [item(0, question(0, "sim-529", fallbacks=["openai/gpt"]))]
     _, progress, _ = await run(store, blobs, provider, asked)
@@ -274,8 +341,7 @@ async def test_a_shard_whose_lease_runs_out_goes_on_elsewhere_with_what_was_not_
     async with at_work(store, blobs, settings(provider.url)), at_work(store, blobs, settings(provider.url)):
         await until(lambda: len(provider.calls()) == 50)
         await until(lambda: counted(store, batch, 40))
-        fence = await store.call("GET", f"arq:in-progress:{shard}")
-        await store.call("EVAL", RUN_OUT, 2, LATER, WAKE, shard, fence)
+        await run_out(store, shard)
         progress = await until(lambda: ended(store, batch))
     assert progress.counts == Counts(succeeded=50)
     assert sorted(names(await results(blobs, batch))) == sorted(each.custom_id for each in asked)
@@ -306,12 +372,13 @@ async def test_a_worker_that_is_told_to_stop_begins_no_item_and_hands_the_shard_
 async def run_out(store, job):
     """The lease of the job is over, as if its worker were gone; whoever looks next has it."""
     fence = await until(lambda: store.call("GET", f"arq:in-progress:{job}"))
-    await store.call("EVAL", RUN_OUT, 2, LATER, WAKE, job, fence)
-    await until(lambda: other_than(store, f"arq:in-progress:{job}", fence))
 
+    async def taken():
+        # Again each time: the worker, which is not gone, may have renewed the lease before anybody looked.
+        await store.call("EVAL", RUN_OUT, 2, LATER, WAKE, job, fence)
+        return await store.call("GET", f"arq:in-progress:{job}") not in {None, fence}
 
-async def other_than(store, key, value):
-    return await store.call("GET", key) not in {None, value}
+    await until(taken)
 
 
 async def test_a_shard_that_took_down_three_workers_runs_its_items_one_by_one_and_gives_up_the_one_to_blame(
@@ -333,7 +400,7 @@ async def test_a_shard_that_took_down_three_workers_runs_its_items_one_by_one_an
 
 
 async def test_only_crashes_are_held_against_an_item_that_runs_alone(store, blobs):
-    batch, records = await submit(store, blobs, items(1)), BatchRecords(store)
+    batch, records = await submit(store, blobs, items(1)), ItemRecords(store)
     await store.call("SET", "arq:in-progress:job", "fence")
     begun = [
         await records.begin_alone("job", b"fence", batch.id, 0, index=7, crashes=crashes)
@@ -353,7 +420,7 @@ async def test_a_worker_that_was_frozen_overwrites_nothing_and_counts_nothing_tw
             await run_out(store, shard)
             await until(lambda: ended(store, batch))
         before, lines = await everything_of(store, batch), await results(blobs, batch)
-        records = BatchRecords(store)
+        records = ItemRecords(store)
         place = (lease.id, lease.fence, batch.id, 0)
         assert await records.end_item(*place, index=9, ending=Ending.ERRORED, line=b"late") == "lost"
         assert await records.begin_alone(*place, index=9, crashes=0) == 0

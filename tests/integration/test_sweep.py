@@ -198,7 +198,7 @@ async def test_of_all_workers_one_sweeps(store):
             bell.next_run = minute
         await worker.run_cron(minute, 1.0)
     queued = sorted(await store.call("ZRANGE", "arq:queue", 0, -1))
-    assert [each.split(b":")[0] for each in queued] == [b"sweep", b"sweep_blobs"]
+    assert [each.split(b":")[0] for each in queued] == [b"sweep", b"sweep_blobs", b"sweep_budgets"]
     for worker in workers:
         await worker.pool.aclose()
 

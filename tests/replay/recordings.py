@@ -8,12 +8,28 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from deploy.simulator import bedrock_frames
+from shared.sse import write
+from worker.providers.base import Row
+from worker.providers.catalog import ROWS, custom
+
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "recordings"
 
 COUNTS: list[str] = []
 """What the run says at its end."""
 
-KINDS = {"messages": "anthropic", "chat_completions": "openai_chat"}
+KINDS = {
+    "messages": "anthropic",
+    "vertex_raw_predict": "anthropic",
+    "chat_completions": "openai_chat",
+    "converse": "bedrock",
+    "converse_stream": "bedrock",
+    "generate_content": "gemini",
+    "stream_generate_content": "gemini",
+}
+_SPEAKS_AS = {"anthropic": "anthropic", "bedrock": "bedrock", "gemini": "gemini", "openai_chat": "openai"}
+INVOKED = "invoke"
+"""Bedrock's answers in the makers' own forms; those of Anthropic's and Amazon's chat models are two of the above."""
 
 
 class Recording(msgspec.Struct):
@@ -32,7 +48,18 @@ class Recording(msgspec.Struct):
 
     @property
     def wire(self) -> str:
-        return KINDS[self.kind]
+        return KINDS.get(self.kind) or maker_of(self.answer)
+
+    @property
+    def vendor(self) -> str:
+        """The provider's name in the catalog, when it is there."""
+        return self.provider.removeprefix("compat-")
+
+    @property
+    def row(self) -> Row:
+        """How the gateway speaks to who answered; one it does not know, or knows on another wire, is a custom one."""
+        row = ROWS.get(self.vendor)
+        return row if row and row.wire == self.wire else custom(self.vendor, _SPEAKS_AS[self.wire])
 
     @property
     def streamed(self) -> bool:
@@ -40,10 +67,15 @@ class Recording(msgspec.Struct):
 
     @property
     def answer(self) -> bytes:
-        return _bytes(self.response_body, self.response_body_encoding).lstrip()  # one begins with a stray space
+        found = _bytes(self.response_body, self.response_body_encoding).lstrip()  # one begins with a stray space
+        if self.kind == "stream_generate_content" and found.startswith(b"["):
+            return _as_events(found)
+        return _framed(found) if self.kind == "converse_stream" and self.response_body_encoding == "text" else found
 
     @property
     def question(self) -> bytes:
+        if self.kind in {INVOKED, "vertex_raw_predict"}:  # not a request of the wire: it lacks the model
+            return b""
         return _bytes(self.request_body, self.request_body_encoding)
 
     @property
@@ -60,20 +92,43 @@ def _bytes(raw, encoding):
     return base64.b64decode(text) if encoding == "base64" else text.encode()
 
 
+def _framed(lines):
+    """Events that were kept one to a line, `{"messageStart": {…}}`, as they are on the wire."""
+    events = [json.loads(line) for line in lines.splitlines()]
+    return b"".join(
+        bedrock_frames.event(name, json.dumps(said).encode()) for each in events for name, said in each.items()
+    )
+
+
+def _as_events(listed):
+    """A stream that was not asked for as events is one list of the same chunks."""
+    return b"".join(write(bytes(chunk)) for chunk in msgspec.json.decode(listed, type=list[msgspec.Raw]))
+
+
+def maker_of(answer):
+    """The wire whose form an invoked model's answer has, empty for one that is no wire's."""
+    fields = json.loads(answer)
+    if fields.get("type") == "message":
+        return "anthropic"
+    return "bedrock" if "message" in fields.get("output", ()) else ""
+
+
+def _among(entry, folder):
+    """The recording, unless it is of a kind that is none of the wires'."""
+    if entry["kind"] not in KINDS and entry["kind"] != INVOKED:
+        return []
+    found = msgspec.json.decode((folder / entry["file"]).read_bytes(), type=Recording)
+    return [found] if entry["kind"] in KINDS or (found.answered and found.wire) else []
+
+
 @functools.cache
 def recordings() -> tuple[Recording, ...]:
-    """Every recording of the two chat wires, whoever speaks them."""
+    """Every recording of the four chat wires, whoever speaks them."""
     if not FOLDER.is_dir():
         pytest.skip(f"no recordings: {FOLDER} is absent")
     found = []
-    for line in (FOLDER / "index.jsonl").read_bytes().splitlines():
-        entry = json.loads(line)
-        if entry["kind"] in KINDS:
-            found.append(msgspec.json.decode((FOLDER / entry["file"]).read_bytes(), type=Recording))
-    responses_only = FOLDER / "_responses_only" / "index.jsonl"
-    for line in responses_only.read_bytes().splitlines():
-        entry = json.loads(line)
-        if entry["kind"] in KINDS:
-            found.append(msgspec.json.decode((FOLDER / entry["file"]).read_bytes(), type=Recording))
+    for index in (FOLDER / "index.jsonl", FOLDER / "_responses_only" / "index.jsonl"):
+        for line in index.read_bytes().splitlines():
+            found += _among(json.loads(line), FOLDER)
     assert found
     return tuple(found)

@@ -1,22 +1,33 @@
 """Real provider traffic through the translation, both ways: nothing raises, nothing that both sides can say is lost."""
 
 import json
+import re
 from collections import Counter
 
 import pytest
 
 from shared.chat import Refusal, StopReason, Text, Thinking, ToolCall
 from shared.dialects import DIALECTS
-from shared.errors import Garbled, GatewayError, InvalidRequest, ProviderError, Unsupported
+from shared.errors import Garbled, GatewayError, InvalidRequest, ProviderError, Unreachable, Unsupported
 from shared.events import ArgumentsDelta, Broken, CitationDelta, Finished, PartStarted, PartStopped, Started, TextDelta
-from shared.sse import FrameReader
 from tests.made import A_JOB, WITH_USAGE
+from tests.replay.converse import assert_taken_by_aws
+from tests.replay.generate_content import assert_taken_by_google
 from tests.replay.recordings import COUNTS, Recording, recordings
+from worker.providers.base import Row
 from worker.providers.catalog import ROWS, adapters
 
 ADAPTERS = adapters()
-ROW = {"anthropic": ROWS["anthropic"], "openai_chat": ROWS["openai"]}
+ROW = {
+    "anthropic": ROWS["anthropic"],
+    "openai_chat": ROWS["openai"],
+    "bedrock": ROWS["bedrock"],
+    "gemini": ROWS["gemini"],
+}
 DIALECT = {"anthropic": DIALECTS["anthropic"], "openai_chat": DIALECTS["openai_chat"]}
+
+ANSWERS = re.compile(rb'"(?:choices|candidates|content)"')
+"""What every wire's answers have one of."""
 
 NARROWED = {
     StopReason.STOP_SEQUENCE: StopReason.END,
@@ -36,13 +47,14 @@ def narrowed(reason, calls, wire):
 
 def failures(check, chosen):
     """Run `check` over every chosen recording; all that fail, by id, so that one run shows the whole picture."""
-    failed, passed = {}, Counter()
+    failed, passed, vendors = {}, Counter(), Counter()
     for recording in chosen:
         try:
             passed[check(recording)] += 1
+            vendors[recording.vendor] += 1
         except Exception as error:  # noqa: BLE001 - collected and asserted on
             failed[f"{recording.provider} {recording.kind} {recording.id}"] = f"{type(error).__name__}: {error}"[:300]
-    COUNTS.append(f"replayed, {check.__name__}: {sum(passed.values())} recordings {dict(passed)}")
+    COUNTS.append(f"replayed, {check.__name__}: {sum(passed.values())} recordings {dict(passed)} of {dict(vendors)}")
     assert sum(passed.values()) + len(failed) > 100
     return failed
 
@@ -56,9 +68,14 @@ def is_wrong_by_itself(recording: Recording) -> bool:
     return not recording.answered
 
 
+def asked():
+    """The requests that clients can make: Converse is nobody's dialect."""
+    return [r for r in recordings() if r.wire in DIALECT and r.question and r.question != b"null"]
+
+
 def test_every_request_is_read_and_travels_untouched_on_its_own_wire():
     def travels(recording):
-        dialect, adapter, row = DIALECT[recording.wire], ADAPTERS[recording.wire], ROW[recording.wire]
+        dialect, adapter, row = DIALECT[recording.wire], ADAPTERS[recording.wire], recording.row
         try:
             head = dialect.read_head(recording.question)
         except InvalidRequest as refusal:
@@ -73,7 +90,7 @@ def test_every_request_is_read_and_travels_untouched_on_its_own_wire():
         assert head.model == asked["model"]
         assert sent.pop("model") == "another-model"
         del asked["model"]
-        if head.stream and recording.wire == "openai_chat":
+        if head.stream and recording.wire == "openai_chat" and row.stream_usage:
             assert sent.pop("stream_options")["include_usage"] is True
             asked.pop("stream_options", None)
         if sent != asked:
@@ -89,10 +106,10 @@ def test_every_request_is_read_and_travels_untouched_on_its_own_wire():
         assert sent == asked
         return "lossless but for empty text blocks"
 
-    report(failures(travels, [r for r in recordings() if r.question and r.question != b"null"]))
+    report(failures(travels, asked()))
 
 
-@pytest.mark.parametrize("wire", ["anthropic", "openai_chat"])
+@pytest.mark.parametrize("wire", ["anthropic", "openai_chat", "bedrock", "gemini"])
 def test_every_request_is_translated_or_refused_by_the_name_of_its_field(wire):
     def translates(recording):
         try:
@@ -102,11 +119,38 @@ def test_every_request_is_translated_or_refused_by_the_name_of_its_field(wire):
             assert refusal.param, refusal.message
             assert not isinstance(refusal, InvalidRequest) or is_wrong_by_itself(recording), refusal.message
             return f"refused: {refusal.param.split('.')[0].split('[')[0]}"
+        if wire == "bedrock":
+            assert_taken_by_aws(body)
+            return "translated"
+        if wire == "gemini":
+            assert_taken_by_google(body)
+            return "translated"
         assert json.loads(body)["model"] == "m"
         DIALECT[wire].read_head(body)
         return "translated"
 
-    report(failures(translates, [r for r in recordings() if r.question and r.question != b"null"]))
+    report(failures(translates, asked()))
+
+
+def test_every_request_is_rendered_for_the_provider_it_was_recorded_of():
+    def renders(recording):
+        row = recording.row
+        try:
+            body = ADAPTERS[row.wire].render(DIALECT[recording.wire].parse(recording.question, "m"), row).body
+        except (Unsupported, InvalidRequest) as refusal:
+            assert refusal.param, refusal.message
+            assert not isinstance(refusal, InvalidRequest) or is_wrong_by_itself(recording), refusal.message
+            return f"refused: {refusal.param.split('.')[0].split('[')[0]}"
+        sent = json.loads(body)
+        if row.strict_fields:
+            assert not sent.keys() & {"seed", "user", "reasoning_effort", "metadata", "store"}
+        if row.chooses_freely:
+            assert not sent.keys() & {"tool_choice", "parallel_tool_calls"}
+        assert ("stream_options" in sent) <= row.stream_usage
+        assert not sent.keys() & {"max_tokens", "max_completion_tokens"} - {row.max_tokens_field}
+        return "rendered"
+
+    report(failures(renders, asked()))
 
 
 def said(parts):
@@ -135,10 +179,13 @@ def totals(usage):
 def test_every_plain_answer_says_the_same_in_both_dialects(wire):
     def rendered(recording):
         try:
-            answer = ADAPTERS[recording.wire].parse(recording.answer, ROW[recording.wire])
+            answer = ADAPTERS[recording.wire].parse(recording.answer, recording.row)
         except Garbled:
-            assert b'"choices"' not in recording.answer  # a transcription, filed under chat
+            assert not ANSWERS.search(recording.answer)  # a transcription or an embedding, filed under chat
             return "not a chat answer"
+        except Unreachable:
+            assert b"UNEXPECTED_TOOL_CALL" in recording.answer
+            return "failed midway"
         again = ADAPTERS[wire].parse(DIALECT[wire].render(answer, A_JOB, b""), ROW[wire])
         assert said(again.content) == said(answer.content)
         assert totals(again.usage) == totals(answer.usage)
@@ -148,8 +195,8 @@ def test_every_plain_answer_says_the_same_in_both_dialects(wire):
     report(failures(rendered, [r for r in recordings() if r.answered and not r.streamed]))
 
 
-def events_of(body: bytes, wire: str):
-    reader, parser, events = FrameReader(), ADAPTERS[wire].stream(ROW[wire]), []
+def events_of(body: bytes, wire: str, row: Row | None = None):
+    reader, parser, events = ADAPTERS[wire].reader(), ADAPTERS[wire].stream(row or ROW[wire]), []
     for frame in [*reader.feed(body), *reader.close()]:
         events += parser.feed(frame)
     return events + parser.close()
@@ -192,7 +239,7 @@ def gathered(events):
 @pytest.mark.parametrize("wire", ["anthropic", "openai_chat"])
 def test_every_stream_adds_up_to_the_same_answer_in_both_dialects(wire):
     def streams(recording):
-        events = events_of(recording.answer, recording.wire)
+        events = events_of(recording.answer, recording.wire, recording.row)
         if isinstance(events[-1], Broken):
             assert isinstance(events[-1].error, ProviderError)
             assert b"".join(map(DIALECT[wire].stream(WITH_USAGE, A_JOB, b"").feed, events[:-1])) is not None
@@ -211,8 +258,8 @@ def test_every_stream_adds_up_to_the_same_answer_in_both_dialects(wire):
 
 def test_every_same_wire_stream_is_relayed_to_its_end():
     def relayed(recording):
-        adapter, row = ADAPTERS[recording.wire], ROW[recording.wire]
-        tap, reader, out = adapter.tap(row, A_JOB, b'{"stream_options":{"include_usage":true}}'), FrameReader(), b""
+        adapter, row = ADAPTERS[recording.wire], recording.row
+        tap, reader, out = adapter.tap(row, A_JOB, b'{"stream_options":{"include_usage":true}}'), adapter.reader(), b""
         body = recording.answer.replace(b"\r\n", b"\n")
         try:
             for frame in [*reader.feed(recording.answer), *reader.close()]:
@@ -222,13 +269,14 @@ def test_every_same_wire_stream_is_relayed_to_its_end():
         assert out.split() == body.split()
         return "to its end" if tap.finished else "cut as recorded"
 
-    report(failures(relayed, [r for r in recordings() if r.answered and r.streamed]))
+    report(failures(relayed, [r for r in recordings() if r.wire in DIALECT and r.answered and r.streamed]))
 
 
 def test_every_recorded_refusal_becomes_an_error_both_dialects_can_tell():
     refused = [r for r in recordings() if (r.response_status or 0) >= 400]
     for recording in refused:
-        error = ADAPTERS[recording.wire].error(ROW[recording.wire], recording.response_status, {}, recording.answer)
+        headers = recording.response_headers or {}
+        error = ADAPTERS[recording.wire].error(recording.row, recording.response_status, headers, recording.answer)
         assert isinstance(error, ProviderError)
         for dialect in DIALECTS.values():
             assert 400 <= dialect.error_status(error) < 600

@@ -12,6 +12,7 @@ from shared.chat import ChatRequest, Foreign
 from shared.dialects.openai_chat import OPENAI_CHAT
 from shared.errors import InvalidRequest, Unsupported
 from worker.providers.catalog import ROWS, adapters
+from worker.providers.gemini import GEMINI
 from worker.providers.losses import Losses
 
 ANTHROPIC = adapters()["anthropic"]
@@ -130,3 +131,18 @@ def test_reported_names_are_few_and_fit_into_a_header() -> None:
     assert losses.names() == ("messages.0.content.0", "metadata.0??x-evil???")
     losses.drop("x" * 10_000)
     assert len(losses.names()[-1]) == 100
+
+
+@pytest.mark.parametrize(
+    ("fields", "dropped"),
+    [
+        ({"safety_identifier": "b"}, ("safety_identifier",)),
+        ({"user": "a"}, ("user",)),
+        ({"user": "a", "safety_identifier": "b"}, ("user", "safety_identifier")),
+    ],
+)
+def test_who_asks_is_dropped_under_the_name_the_client_gave_it(
+    fields: dict[str, str], dropped: tuple[str, ...]
+) -> None:
+    body = json.dumps({"model": "m", "messages": [USER], **fields}).encode()
+    assert set(GEMINI.render(OPENAI_CHAT.parse(body, "gemini-2.5-flash"), ROWS["gemini"]).dropped) == set(dropped)

@@ -4,10 +4,12 @@ import json
 import uuid
 
 import pytest
+from anthropic.types.messages import MessageBatch
+from openai.types import Batch as OpenAIBatch
 
 from api import batch_views as views
 from api.batch_views import Page, read_page
-from shared.batches import Batch, BatchState, Counts, Progress
+from shared.batches import Batch, BatchState, Counts, Progress, Spent
 from shared.errors import InvalidRequest
 
 ID, FILE, OLD = str(uuid.UUID(int=1)), str(uuid.UUID(int=2)), str(uuid.UUID(int=3))
@@ -36,6 +38,21 @@ def at(state, counts=(), batch=None, **facts):
 def as_json(value):
     return json.loads(views._list([value], more=False))["data"][0]
 
+
+NOTHING = {
+    "cost_usd": 0.0,
+    "saved_usd": 0.0,
+    "unpriced": 0,
+    "native": 0,
+    "direct": 0,
+    "usage": {
+        "input_tokens": 0,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": 0,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 0,
+    },
+}
 
 STATES = [
     ("validating", {}, "in_progress", "validating"),
@@ -86,6 +103,7 @@ def test_an_anthropic_batch_has_all_fields_of_its_api():
         "archived_at": None,
         "results_url": None,
         "retry_of": None,
+        "spent": NOTHING,
     }
 
 
@@ -141,7 +159,45 @@ def test_an_openai_batch_has_all_fields_of_its_api():
         "metadata": {"a": "b"},
         "usage": None,
         "retry_of": "batch_00000000000000000000000000000003",
+        "spent": NOTHING,
     }
+
+
+SPENT = Spent(
+    native=6, direct=2, unpriced=3, cost=1_200_000, saved=1_000_000, input=90, cached=40, output=10, reasoning=4
+)
+USAGE = {
+    "input_tokens": 90,
+    "input_tokens_details": {"cached_tokens": 40},
+    "output_tokens": 10,
+    "output_tokens_details": {"reasoning_tokens": 4},
+    "total_tokens": 100,
+}
+
+
+def test_both_surfaces_tell_what_a_batch_has_cost_and_the_vendors_sdks_take_it():
+    progress = at("in_progress", (8,), spent=SPENT)
+    for shown in (views.anthropic_batch(progress, None), views.openai_batch(progress)):
+        assert shown["spent"] == {
+            "cost_usd": 0.0012,
+            "saved_usd": 0.001,
+            "unpriced": 3,
+            "native": 6,
+            "direct": 2,
+            "usage": USAGE,
+        }
+    assert MessageBatch.model_validate(as_json(views.anthropic_batch(progress, None)), strict=False).id
+    read = OpenAIBatch.model_validate(as_json(views.openai_batch(progress)))
+    assert read.usage is not None
+    assert (read.usage.total_tokens, read.usage.input_tokens_details.cached_tokens) == (100, 40)
+
+
+@pytest.mark.parametrize(
+    ("spent", "cost_usd"),
+    [(Spent(), 0), (Spent(direct=2, unpriced=2), None), (Spent(direct=2, unpriced=1, cost=10**9), 1.0)],
+)
+def test_what_is_not_known_is_not_said_to_cost_nothing(spent, cost_usd):
+    assert views.openai_batch(at("completed", spent=spent, ended_ms=1))["spent"]["cost_usd"] == cost_usd
 
 
 @pytest.mark.parametrize("state", ["completed", "failed", "expired", "cancelled"])

@@ -27,7 +27,7 @@ DOCUMENT = {
                 "extra_headers": {"x-gateway": "env.MY_HEADER"},
                 "max_retries": 4,
             },
-            "proxy_config": {"type": "http", "password": KEY},
+            "proxy_config": {"type": "http", "url": "http://proxy.example", "username": "me", "password": KEY},
         }
     },
     "governance": {

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from api.batch_views import anthropic_batch
 from deploy.cli import main
 from deploy.client import pace
 from deploy.client.requests_file import PROBLEMS_SHOWN
 from shared.batches import BatchState, Counts
-from tests.unit.client_peer import JOB, batch, breaks_off, peer, refuses, says
+from tests.unit.client_peer import JOB, a_progress, batch, breaks_off, peer, refuses, says
 
 CALL = b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{}}'
 KEY = "sk-bf-a-key-that-must-not-be-seen"
@@ -148,6 +149,57 @@ def test_a_large_file_is_sent_without_holding_it(tmp_path: Path, body):
     assert int(done.stdout.split()[-1]) < 100 * 1024
 
 
+def listing(first: int, count: int, *, more: bool) -> Any:
+    """A page of batches, the ids counted on from `first`."""
+    shown = anthropic_batch(a_progress("anthropic", BatchState.COMPLETED, ended_ms=1), None)
+    ids = [f"msgbatch_{number:032x}" for number in range(first, first + count)]
+    data = [{**shown, "id": name} for name in ids]
+    return says(
+        200, {"data": data, "has_more": more, "first_id": ids[0] if ids else None, "last_id": ids[-1:] and ids[-1]}
+    )
+
+
+def test_a_listing_goes_on_page_by_page_as_far_as_is_asked():
+    none = listing(0, 0, more=False)
+    with peer(listing(0, 100, more=True), listing(100, 100, more=True), listing(200, 30, more=True), none) as gateway:
+        result = hermod("batches", "list", "--limit", "230", url=gateway.url)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("msgbatch_") == 230
+    asked = [path.partition("?")[2] for _, path in gateway.asked]
+    assert asked == [
+        "limit=100",
+        f"limit=100&after_id=msgbatch_{99:032x}",
+        f"limit=30&after_id=msgbatch_{199:032x}",
+        "limit=100",
+    ]
+
+
+def test_jobs_are_listed_beyond_a_page_in_the_state_that_is_asked_for():
+    job = {
+        "id": JOB,
+        "status": "failed",
+        "model": "m",
+        "operation": "chat",
+        "attempts": [],
+        "created_at": "",
+        "completed_at": "",
+    }
+    full = says(200, {"data": [job] * 100, "has_more": True, "next": "1_a"})
+    with peer(full, says(200, {"data": [job], "has_more": False, "next": None})) as gateway:
+        result = hermod("jobs", "list", "--limit", "150", "--status", "failed", url=gateway.url)
+    assert result.stdout.count(JOB) == 101
+    asked = [path.partition("?")[2] for _, path in gateway.asked]
+    assert asked == ["limit=100&status=failed", "limit=50&status=failed&after=1_a"]
+
+
+@pytest.mark.parametrize(("name", "path"), [(MSGBATCH, "/anthropic/v1/messages/batches"), ("batch_1", "/v1/batches")])
+def test_a_batch_is_deleted_on_the_surface_that_its_id_tells(name, path):
+    with peer(says(200, {"id": name})) as gateway:
+        result = hermod("batches", "delete", name, url=gateway.url)
+    assert (result.exit_code, result.stdout) == (0, f"{name} deleted\n")
+    assert gateway.asked == [("DELETE", f"{path}/{name}")]
+
+
 @FAST
 def test_a_watcher_outlasts_a_gateway_that_is_away_for_a_while():
     down = refuses(503, "Redis is down.")
@@ -212,7 +264,9 @@ ENDS = event("2-1-1", "succeeded", {"completed_at": "then", "error": None})
 
 @FAST
 def test_whoever_tails_a_job_sees_each_event_once_though_the_connection_breaks():
-    first = event("1-0-0", "queued", {"at": "now"}) + event("", "waiting", {"reason": "in_line", "position": 3})
+    first = event("1-0-0", "queued", {"at": "now"}) + event(
+        "", "waiting", {"reason": "in_line", "position": 3, "until": None}
+    )
     text = event("1-1-1", "content_block_delta", {"type": "content_block_delta", "delta": {"text": "Hel\x1blo"}})
     replies = [breaks_off(first), breaks_off(text), refuses(503, "down"), says(200, ENDS, "text/event-stream")]
     with peer(*replies) as gateway:

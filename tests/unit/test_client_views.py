@@ -10,7 +10,7 @@ from deploy.client.batch_status import Status, path_of, status_of
 from deploy.client.job_teller import answer_text, text_delta
 from deploy.client.texts import fields, plain, table
 from deploy.client.watch import WINDOW_S, Speed
-from shared.batches import BatchState, Counts
+from shared.batches import BatchState, Counts, Spent
 from tests.unit.client_peer import a_progress
 
 
@@ -48,6 +48,27 @@ def test_both_surfaces_batches_are_read_alike(surface):
 def test_only_a_batch_without_a_failure_is_a_success(surface, state, counts, ended, all_succeeded):
     status = seen(surface, state, counts=counts, ended_ms=1 if ended else None)
     assert (status.ended, status.all_succeeded) == (ended, all_succeeded)
+
+
+@pytest.mark.parametrize("surface", ["anthropic", "openai"])
+@pytest.mark.parametrize(
+    ("spent", "price"),
+    [
+        (Spent(native=2, cost=12_000_000, saved=12_000_000), "$0.0120, saved $0.0120"),
+        (Spent(direct=2, cost=12_000_000), "$0.0120"),
+        (Spent(direct=3, unpriced=1, cost=12_000_000), "$0.0120, 1 requests of unknown cost"),
+        (Spent(direct=3, unpriced=3), "unknown (3 requests)"),
+    ],
+)
+def test_what_a_batch_has_cost_is_told_with_what_is_not_known(surface, spent, price):
+    status = seen(surface, BatchState.COMPLETED, counts=Counts(succeeded=10), ended_ms=1, spent=spent)
+    assert (status.price, status.native) == (price, spent.native)
+
+
+def test_a_gateway_that_tells_no_cost_is_believed():
+    told = anthropic_batch(a_progress("anthropic", BatchState.IN_PROGRESS), None)
+    del told["spent"]
+    assert status_of(told).price is None
 
 
 def test_speed_is_that_of_the_last_seconds():

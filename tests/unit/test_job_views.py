@@ -13,6 +13,7 @@ from shared.jobs import Attempt, Job, Outcome, State
 from shared.lanes import Lane
 
 AT_MS = 1_794_500_000_007
+AT = "2026-11-12T16:13:20.007Z"
 JOB = Job(
     id="6f0dd3ba-2c7b-4f2e-9a0e-0d5f4f2a5a11",
     owner="anonymous",
@@ -39,6 +40,11 @@ SERVED = Attempt(number=2, target="anthropic/claude", key="spare", started_ms=AT
 
 def shown(**facts) -> dict:
     return json.loads(job_object(Standing(job=JOB, **facts)))
+
+
+def test_what_a_job_cost_is_shown_in_dollars_when_it_is_known():
+    assert shown(state=State.SUCCEEDED, outcome=Outcome(status=200, cost=3_500_000))["cost_usd"] == 0.0035
+    assert shown(state=State.SUCCEEDED, outcome=Outcome(status=200))["cost_usd"] is None
 
 
 def test_a_finished_job_is_shown_with_its_times_and_attempts():
@@ -77,18 +83,24 @@ def test_a_finished_job_is_shown_with_its_times_and_attempts():
         ],
         "waiting": None,
         "error": None,
+        "cost_usd": None,
+        "cached": False,
     }
 
 
 @pytest.mark.parametrize(
     ("waiting", "expected"),
     [
-        (Waiting(position=3), {"reason": "in_line", "position": 3, "until": None}),
-        (Waiting(), {"reason": "in_line", "position": None, "until": None}),
-        (Waiting(position=1, capped=True), {"reason": "running_cap", "position": 1, "until": None}),
-        (Waiting(due_ms=AT_MS), {"reason": "deferred", "position": None, "until": "2026-11-12T16:13:20.007Z"}),
+        (Waiting(position=3), {"reason": "in_line", "position": 3, "until": None, "target": None}),
+        (Waiting(), {"reason": "in_line", "position": None, "until": None, "target": None}),
+        (Waiting(position=1, capped=True), {"reason": "running_cap", "position": 1, "until": None, "target": None}),
+        (Waiting(due_ms=AT_MS), {"reason": "deferred", "position": None, "until": AT, "target": None}),
+        (
+            Waiting(due_ms=AT_MS, why="rate_limited openai/gpt 4o"),
+            {"reason": "rate_limited", "position": None, "until": AT, "target": "openai/gpt 4o"},
+        ),
     ],
-    ids=["in line", "far back in line", "behind its owner's cap", "put off"],
+    ids=["in line", "far back in line", "behind its owner's cap", "put off", "put off for a limit"],
 )
 def test_a_queued_job_says_why_it_waits(waiting, expected):
     job = shown(state=State.QUEUED, waiting=waiting)

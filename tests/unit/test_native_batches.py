@@ -9,6 +9,7 @@ from shared.batches import NATIVE_PROVIDERS
 from shared.provider_settings import NetworkSettings, ProviderKey, ProviderSettings
 from shared.settings import Settings
 from worker.native_batches.anthropic import ANTHROPIC
+from worker.native_batches.gemini import GEMINI
 from worker.native_batches.offers import offers
 from worker.native_batches.openai import OPENAI
 from worker.providers.catalog import ROWS
@@ -147,6 +148,79 @@ def test_what_is_no_answer_of_the_api_is_an_error(wire, garbage):
     for read in (wire.seen, wire.listed, wire.read):
         with pytest.raises(msgspec.DecodeError):
             read(garbage)
+
+
+# --- Gemini -----------------------------------------------------------------------------------------------
+
+ANSWER = {"candidates": [{"content": {"parts": [{"text": "hello"}]}}]}
+ANSWERS = [
+    {"metadata": {"key": f"{MARK}-0"}, "response": ANSWER},
+    {"metadata": {"key": f"{MARK}-1"}, "error": {"code": 3, "message": "why"}},
+]
+
+
+def gemini_batch(state="BATCH_STATE_SUCCEEDED", **fields):
+    metadata = {"state": state, "displayName": MARK, "createTime": "2026-01-02T03:04:05.123456789Z"}
+    return {"name": "batches/b1", "metadata": {**metadata, "batchStats": {"requestCount": "2"}}, **fields}
+
+
+def test_generations_are_created_in_one_body_under_ids_and_a_name_of_ours():
+    path = "/models/gemini-2.5-flash:generateContent"
+    lines = [GEMINI.line(f"{MARK}-{index}", path, b'{"contents":[]}') for index in range(2)]
+    assert GEMINI.upload(lines, MARK) is None
+    ask = GEMINI.create(lines, path, MARK, "")
+    assert (ask.method, ask.path) == ("POST", "/models/gemini-2.5-flash:batchGenerateContent")
+    asked = json.loads(ask.body)["batch"]
+    assert asked["displayName"] == MARK
+    assert asked["inputConfig"]["requests"]["requests"] == [
+        {"request": {"contents": []}, "metadata": {"key": f"{MARK}-{index}"}} for index in range(2)
+    ]
+
+
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize("where", ["response", "output"])
+def test_the_answers_come_with_a_gemini_batch_that_has_ended(nested, where):
+    inlined = {"inlinedResponses": {"inlinedResponses": ANSWERS} if nested else ANSWERS}
+    batch = gemini_batch(done=True, **({"response": inlined} if where == "response" else {}))
+    if where == "output":
+        batch["metadata"]["output"] = inlined
+    seen = GEMINI.seen(json.dumps(batch).encode())
+    assert (seen.id, seen.ended, seen.total, seen.mark, seen.failure) == ("batches/b1", True, 2, MARK, "")
+    assert seen.created_s == 1767323045.0
+    first, second = map(GEMINI.read, seen.lines)
+    assert (first.custom_id, first.status, json.loads(first.body)) == (f"{MARK}-0", 200, ANSWER)
+    assert (second.custom_id, second.status, json.loads(second.body)["error"]["message"]) == (f"{MARK}-1", 400, "why")
+
+
+@pytest.mark.parametrize("state", ["BATCH_STATE_PENDING", "JOB_STATE_RUNNING", "BATCH_STATE_CANCELLING"])
+def test_a_gemini_batch_that_runs_has_no_answers(state):
+    seen = GEMINI.seen(json.dumps(gemini_batch(state)).encode())
+    assert (seen.ended, seen.lines, seen.leftovers) == (False, (), ())
+
+
+@pytest.mark.parametrize("state", ["BATCH_STATE_CANCELLED", "JOB_STATE_EXPIRED"])
+def test_a_gemini_batch_that_came_to_nothing_has_ended_and_is_no_refusal(state):
+    seen = GEMINI.seen(json.dumps(gemini_batch(state, done=True, error={"code": 1, "message": "x"})).encode())
+    assert (seen.ended, seen.lines, seen.failure) == (True, (), "")
+
+
+def test_a_gemini_batch_that_failed_says_why():
+    failed = gemini_batch("BATCH_STATE_FAILED", done=True, error={"code": 3, "message": "no such model"})
+    assert GEMINI.seen(json.dumps(failed).encode()).failure == "no such model"
+
+
+@pytest.mark.parametrize(("code", "status"), [(3, 400), (8, 429), (14, 503), (429, 429), (99, 500), (1, 0), (4, 0)])
+def test_an_item_s_error_is_told_by_either_kind_of_code(code, status):
+    line = {"metadata": {"key": "k"}, "error": {"code": code, "message": "why"}}
+    assert GEMINI.read(json.dumps(line).encode()).status == status
+
+
+def test_a_list_of_gemini_batches_says_where_its_next_page_begins():
+    page = {"operations": [gemini_batch()], "nextPageToken": "a/b"}
+    batches, after = GEMINI.listed(json.dumps(page).encode())
+    assert ([batch.mark for batch in batches], after) == ([MARK], "a/b")
+    assert GEMINI.newest(after).path == "/batches?pageSize=100&pageToken=a%2Fb"
+    assert GEMINI.listed(b"{}") == ([], "")
 
 
 # --- who has one ------------------------------------------------------------------------------------------

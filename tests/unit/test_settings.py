@@ -10,7 +10,7 @@ from shared.config_environment import KEY_VARIABLES, environment_config, ollama_
 from shared.config_file import Loaded, load
 from shared.governance_settings import VirtualKey
 from shared.masked import SettingsError
-from shared.provider_settings import PROVIDER_NAMES, AzureKey, BedrockKey, ProviderKey, VertexKey
+from shared.provider_settings import PROVIDER_NAMES, AzureKey, BedrockKey, ProviderKey, RateLimits, VertexKey
 from shared.settings import ClientSettings, ObjectStoreSettings, RedisSettings, Settings, WorkerSettings
 
 KEY = "sk-ant-a-real-looking-secret-0123456789"
@@ -100,13 +100,29 @@ def test_a_bifrost_file_with_our_sections_is_read_whole(loaded):
     assert settings.public_url == "https://gateway.example/llm"
 
 
+def test_limits_and_fallbacks_are_read(loaded):
+    limits = {"requests_per_minute": 600, "models": {"big": {"tokens_per_minute": 9000}}}
+    provider = {"keys": [{"value": "sk", "rate_limits": limits}], "concurrency_and_buffer_size": {"concurrency": 8}}
+    document = {"providers": {"openai": provider}, "fallbacks": {"openai/gpt": ["anthropic/claude"]}}
+    settings = loaded(document).settings
+    [key] = settings.providers["openai"].keys
+    assert key.rate_limits == RateLimits(requests_per_minute=600)
+    assert key.model_limits == {"big": RateLimits(tokens_per_minute=9000)}
+    assert settings.providers["openai"].concurrency == 8
+    assert settings.fallbacks == {"openai/gpt": ("anthropic/claude",)}
+
+
+@pytest.mark.parametrize("limits", [{"requests_per_minut": 1}, {"models": {"big": {"requests": 1}}}])
+def test_a_misspelt_limit_stops_the_start(loaded, limits):
+    with pytest.raises(SettingsError, match="rate_limits"):
+        loaded({"providers": {"openai": {"keys": [{"value": "sk", "rate_limits": limits}]}}})
+
+
 def test_each_setting_of_bifrosts_that_is_not_supported_is_a_warning_naming_it(loaded):
     warnings = loaded(BIFROST_EXAMPLE, ENVIRON).warnings
     assert [line.partition(":")[0] for line in warnings] == [
         "encryption_key",
         "client.drop_excess_requests",
-        "providers.anthropic.keys[0].use_for_batch_api",
-        "providers.anthropic.concurrency_and_buffer_size",
     ]
 
 
@@ -121,9 +137,9 @@ GOVERNED = {
     "governance": {
         "virtual_keys": [
             {"id": "vk1", "name": "a", "value": "env.VK_A", "weight": 2.5, "max_jobs": 9, "max_running_jobs": 0},
-            {"value": "anything", "is_active": False, "provider_configs": [], "expires_at": "2027-01-01T00:00:00Z"},
+            {"value": "anything", "is_active": False, "mcp_configs": []},
         ],
-        "teams": [],
+        "routing_rules": [],
     },
 }
 
@@ -131,16 +147,14 @@ GOVERNED = {
 def test_virtual_keys_are_read_with_their_shares_and_take_the_rest_from_the_client_section(loaded):
     for secrets in (True, False):
         read = loaded(GOVERNED, {"VK_A": "sk-bf-of-team-a"}, secrets=secrets)
-        assert read.settings.virtual_keys == (
-            VirtualKey(name="a", value="sk-bf-of-team-a", weight=2.5, max_jobs=9, max_running_jobs=0),
-            VirtualKey(name="virtual-key-2", value="anything", active=False, max_jobs=50, max_running_jobs=5),
-        )
+        first = VirtualKey(id="vk1", name="a", value="sk-bf-of-team-a", weight=2.5, max_jobs=9, max_running_jobs=0)
+        name = "virtual-key-2"
+        second = VirtualKey(id=name, name=name, value="anything", active=False, max_jobs=50, max_running_jobs=5)
+        assert read.settings.virtual_keys == (first, second)
     assert "sk-bf-of-team-a" not in repr(read.settings)
     assert [line.partition(":")[0] for line in read.warnings] == [
-        "governance.virtual_keys[0].id",
-        "governance.virtual_keys[1].provider_configs",
-        "governance.virtual_keys[1].expires_at",
-        "governance.teams",
+        "governance.virtual_keys[1].mcp_configs",
+        "governance.routing_rules",
     ]
 
 
@@ -245,7 +259,7 @@ WRONG = [
     (
         {"providers": {"mine": {"custom_provider_config": {"base_provider_type": "cobol"}}}},
         "providers.mine.custom_provider_config.base_provider_type",
-        "expected one of anthropic, openai",
+        "expected one of anthropic, bedrock, gemini, openai",
     ),
     (
         {"providers": {"mine": {**ONE_KEY, "custom_provider_config": {"base_provider_type": "openai"}}}},
@@ -254,8 +268,8 @@ WRONG = [
     ),
     (
         {"providers": {"azure": ONE_KEY}},
-        "providers.azure.network_config.base_url",
-        "missing; azure needs one, as in https://<resource>.openai.azure.com/openai/v1",
+        "providers.azure.keys[0].azure_key_config.endpoint",
+        "missing; azure needs one, as in https://<resource>.openai.azure.com",
     ),
     ({"providers": {"openai": {}}}, "providers.openai.keys", "expected at least one key"),
     (
@@ -288,7 +302,6 @@ WRONG = [
         "providers.openai.keys[1].name",
         '"a" is the name of an earlier key',
     ),
-    ({"providers": {"bedrock": ONE_KEY}}, "providers.bedrock", "not served by this version; leave it out"),
     (
         {"providers": {"openai": {**ONE_KEY, "network_config": {"max_retry": 1}}}},
         "providers.openai.network_config.max_retry",
@@ -366,8 +379,7 @@ def test_the_usual_variable_configures_the_provider(provider):
     settings = load(None, environ, secrets=True).settings
     assert list(settings.providers) == [provider]
     assert settings.providers[provider].keys[0].value == KEY
-    expected = "https://me.openai.azure.com/openai/v1" if provider == "azure" else None
-    assert settings.providers[provider].network.base_url == expected
+    assert settings.providers[provider].network.base_url is None
 
 
 def test_azure_without_its_endpoint_is_left_out_and_said():
@@ -425,11 +437,18 @@ def test_the_simulators_document_loads(loaded):
     assert {name: provider.network.base_url for name, provider in settings.providers.items()} == {
         "anthropic": "http://127.0.0.1:9",
         "openai": "http://127.0.0.1:9/v1",
-        "azure": "http://127.0.0.1:9/azure/openai/v1",
-        "vertex": "http://127.0.0.1:9/vertex/v1",
+        "azure": None,
+        "gemini": "http://127.0.0.1:9/gemini/v1beta",
+        "vertex": "http://127.0.0.1:9/vertex",
+        "bedrock": "http://127.0.0.1:9/bedrock",
         "ollama": "http://127.0.0.1:9/ollama/v1",
     }
     assert settings.providers["anthropic"].keys[0].value == "simulator"
+    assert settings.providers["azure"].keys[0].azure == AzureKey(endpoint="http://127.0.0.1:9/azure")
+    assert settings.providers["vertex"].keys[0].vertex == VertexKey(project_id="simulator", region="us-central1")
+    assert settings.providers["bedrock"].keys[0].bedrock == BedrockKey(
+        region="us-east-1", access_key="simulator", secret_key="simulator"
+    )
 
 
 def test_every_provider_of_the_environment_is_known():

@@ -29,7 +29,7 @@ FEED = b"data: 1\n\n"
 
 @pytest.fixture
 async def transport() -> AsyncIterator[Transport]:
-    opened = Transport(max_bytes=MAX_BYTES, idle_s=0.5, connect_s=2)
+    opened = Transport(max_bytes=MAX_BYTES, idle_s=0.5, connect_s=20)
     yield opened
     await opened.close()
 

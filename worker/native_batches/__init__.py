@@ -1,5 +1,5 @@
 """Batches at a provider's own batch API, which runs them later for half the price.
 
-`wires.py` says what such an API can do, `anthropic.py` and `openai.py` speak two of them, `offers.py` knows who has
-one. `paper.py` writes requests and reads answers as the executor does, `client.py` calls, `task.py` does the job.
+`wires.py` says what such an API can do, `anthropic.py`, `openai.py` and `gemini.py` speak three, `offers.py` knows who
+has one. `paper.py` writes requests and reads answers as the executor does, `client.py` calls, `task.py` does the job.
 """

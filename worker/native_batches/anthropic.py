@@ -64,8 +64,11 @@ class _Anthropic:
     def upload(self, lines: list[bytes], mark: str) -> Ask | None:  # noqa: ARG002 - the same
         return None
 
-    def uploaded(self, body: bytes) -> str:  # noqa: ARG002 - the same
+    def uploaded(self, body: bytes, mark: str) -> str:  # noqa: ARG002 - the same
         return ""
+
+    def discard(self, file_id: str) -> Ask:  # noqa: ARG002 - the same
+        raise AssertionError("nothing is uploaded")
 
     def create(self, lines: list[bytes], path: str, mark: str, file_id: str) -> Ask:  # noqa: ARG002 - the same
         return Ask("POST", _BATCHES, _REQUESTS % b",".join(lines))
@@ -105,7 +108,7 @@ def _seen(batch: _Batch) -> Seen:
         ended=ended,
         created_s=batch.created_at.timestamp(),
         total=sum(msgspec.structs.astuple(batch.request_counts)),
-        results=(f"{_BATCHES}/{batch.id}/results",) if ended else (),
+        results=(Ask("GET", f"{_BATCHES}/{batch.id}/results"),) if ended else (),
     )
 
 

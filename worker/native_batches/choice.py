@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections import Counter
 
 import msgspec
 
@@ -12,13 +12,15 @@ from shared.ids import now_ms
 from shared.stores.blobs import BlobMissing, Blobs
 from worker.items import Begun, begin, names_of
 from worker.native_batches.offers import offers
-from worker.native_batches.records import Group
+from worker.native_batches.records import REST, Group, Plan
 from worker.routing import Router
 
 RESERVE_MS = 3 * 3_600_000
 """How long before the end of its window a batch is taken back from its provider, to be run directly."""
 MOST_GROUPS = 16
-"""Groups of one batch; with `native`, items of further models run directly."""
+"""Groups of one batch; items of further models, those with the fewest, run directly."""
+LEAST_ITEMS = 10
+"""Of a group that `auto` makes: half the price of fewer requests is not worth the wait of up to a day."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -41,48 +43,54 @@ class Chooser:
         """The items of a shard that are of the group. Raises BlobMissing."""
         found = []
         for item in items_of(await self._blobs.get(blob(batch.id, "in", shard))):
-            uuid, request_id = names_of(batch, item)
-            with contextlib.suppress(InvalidRequest):
-                begun = begin(batch, item, uuid, request_id, self._router.providers)
-                if self._fits(item, begun) and _group(begun) == group:
-                    found.append(Held(shard, item, uuid, begun))
+            begun = self._eligible(batch, item)
+            if begun is not None and _group(begun) == group:
+                found.append(Held(shard, item, begun.job.id, begun))
         return found
 
-    async def groups(self, batch: Batch) -> tuple[Group, ...]:
-        """The groups of the batch that go to a batch API; with `auto`, all of it or nothing."""
+    def rest(self, batch: Batch, plan: Plan, items: list[Item]) -> list[Item]:
+        """Those of the items that are in no group."""
+        begun = [self._eligible(batch, item) for item in items]
+        return [item for item, one in zip(items, begun, strict=True) if one is None or _group(one) not in plan.groups]
+
+    async def plan(self, batch: Batch) -> Plan:
+        """What of the batch goes to a batch API, and what is run directly."""
         offered = {
             name for name, wire in offers(self._router, batch.mode).items() if batch.operation in wire.operations
         }
         if not offered or now_ms() >= batch.expires_ms - RESERVE_MS:
-            return ()
-        found: dict[Group, None] = {}
+            return Plan()
+        shards: list[Counter[Group | None]] = []
         for shard in range(batch.shards):
             try:
-                groups = self._groups_of(batch, items_of(await self._blobs.get(blob(batch.id, "in", shard))))
+                items = items_of(await self._blobs.get(blob(batch.id, "in", shard)))
             except BlobMissing:
-                return ()
-            fitting = [group for group in groups if group is not None and group.provider in offered]
-            found.update(dict.fromkeys(fitting))
-            whole = len(fitting) == len(groups) and len({group.provider for group in found}) == 1
-            if batch.mode != "native" and not (whole and len(found) <= MOST_GROUPS):
-                return ()
-        return tuple(found)[:MOST_GROUPS]
+                return Plan()
+            begun = [self._eligible(batch, item) for item in items]
+            groups = [None if one is None else _group(one) for one in begun]
+            shards.append(Counter(group if group and group.provider in offered else None for group in groups))
+        return _planned(shards, 1 if batch.mode == "native" else LEAST_ITEMS)
 
-    def _groups_of(self, batch: Batch, items: list[Item]) -> list[Group | None]:
-        groups: list[Group | None] = []
-        for item in items:
-            try:
-                begun = begin(batch, item, *names_of(batch, item), self._router.providers)
-            except InvalidRequest:
-                groups.append(None)
-            else:
-                groups.append(_group(begun) if self._fits(item, begun) else None)
-        return groups
+    def _eligible(self, batch: Batch, item: Item) -> Begun | None:
+        """The item as it is sent; None when a batch API cannot do all that is asked: it knows no fallbacks."""
+        if item.problem:
+            return None
+        try:
+            begun = begin(batch, item, *names_of(batch, item), self._router.providers)
+        except InvalidRequest:
+            return None
+        return None if begun.job.fallbacks else begun
 
-    @staticmethod
-    def _fits(item: Item, begun: Begun) -> bool:
-        """Whether a batch API can do all that is asked: it knows no fallbacks."""
-        return not item.problem and not begun.job.fallbacks
+
+def _planned(shards: list[Counter[Group | None]], least: int) -> Plan:
+    """The largest groups of at least so many items; `shards` counts each one's items by group."""
+    total: Counter[Group] = Counter()
+    for counts in shards:
+        total.update({group: count for group, count in counts.items() if group is not None})
+    groups = tuple(group for group, count in total.most_common(MOST_GROUPS) if count >= least)
+    numbers: dict[Group | None, int] = {group: number for number, group in enumerate(groups)}
+    members = [tuple(sorted({numbers.get(group, REST) for group in counts})) for counts in shards]
+    return Plan(groups, tuple(members) if groups else ())
 
 
 def _group(begun: Begun) -> Group:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 
-from shared.errors import Garbled
+from shared.errors import Garbled, ProviderError, Rejected
+from worker.exchange import Sign
 from worker.native_batches.wires import Ask, BatchWire, Line, Seen
 from worker.routing import Target
 from worker.transport import Call, Transport
+
+log = logging.getLogger("hermod.worker")
 
 SKEW_S = 300.0
 """How far a provider's clock may be from ours."""
@@ -25,8 +30,11 @@ class Unclear(Exception):
 class Client:
     """One provider's batch API, with one key. Every call raises ProviderError."""
 
-    def __init__(self, transport: Transport, target: Target, wire: BatchWire, headers: dict[str, str]) -> None:
+    def __init__(
+        self, transport: Transport, sign: Sign, target: Target, wire: BatchWire, headers: dict[str, str]
+    ) -> None:
         self._transport = transport
+        self._sign = sign
         self._target = target
         self._wire = wire
         self._headers = headers
@@ -35,8 +43,24 @@ class Client:
         """Create a batch of `lines`."""
         file_id = ""
         if upload := self._wire.upload(lines, mark):
-            file_id = self._read(self._wire.uploaded, await self._send(upload))
-        return self._read(self._wire.seen, await self._send(self._wire.create(lines, path, mark, file_id)))
+            file_id = self._read(partial(self._wire.uploaded, mark=mark), await self._send(upload))
+        try:
+            return self._read(self._wire.seen, await self._send(self._wire.create(lines, path, mark, file_id)))
+        except Rejected:
+            if file_id:
+                await self._clear(self._wire.discard(file_id))
+            raise
+
+    async def clear(self, seen: Seen) -> None:
+        """Delete what an ended batch leaves at the provider, as far as that can be done now."""
+        for leftover in seen.leftovers:
+            await self._clear(leftover)
+
+    async def _clear(self, leftover: Ask) -> None:
+        try:
+            await self._send(leftover)
+        except ProviderError as error:
+            log.info("a file is left at a batch API: %s", type(error).__name__)
 
     async def look(self, batch_id: str) -> Seen:
         """The batch as it stands."""
@@ -73,8 +97,10 @@ class Client:
 
     async def lines(self, seen: Seen) -> AsyncIterator[Line]:
         """What the requests of an ended batch came to, in any order."""
-        for path in seen.results:
-            async for line in self._lines(path):
+        for line in seen.lines:
+            yield self._read(self._wire.read, line)
+        for result in seen.results:
+            async for line in self._lines(result):
                 yield self._read(self._wire.read, line)
 
     async def _is_of(self, seen: Seen, mark: str) -> bool:
@@ -82,10 +108,10 @@ class Client:
             return line.custom_id.startswith(f"{mark}-")
         return False
 
-    async def _lines(self, path: str) -> AsyncIterator[bytes]:
+    async def _lines(self, result: Ask) -> AsyncIterator[bytes]:
         """The lines of a document of any size, one in memory."""
         rest = b""
-        async with self._transport.stream(self._call(Ask("GET", path))) as answer:
+        async with self._transport.stream(await self._call(result)) as answer:
             if answer.status >= 300:  # noqa: PLR2004 - a redirect is never followed: the key is bound to its host
                 raise self._error(answer.status, dict(answer.headers), await answer.read())
             async for chunk in answer.chunks():
@@ -97,7 +123,7 @@ class Client:
             yield rest
 
     async def _send(self, ask: Ask) -> bytes:
-        answer = await self._transport.send(self._call(ask))
+        answer = await self._transport.send(await self._call(ask))
         if answer.status >= 300:  # noqa: PLR2004 - as above
             raise self._error(answer.status, dict(answer.headers), answer.body)
         return answer.body
@@ -105,18 +131,22 @@ class Client:
     def _error(self, status: int, headers: dict[str, str], body: bytes) -> Exception:
         return self._target.adapter.error(self._target.row, status, headers, body)
 
-    def _call(self, ask: Ask) -> Call:
+    async def _call(self, ask: Ask) -> Call:
         target, network = self._target, self._target.provider.network
-        headers = target.adapter.headers(target.row, target.key.value, self._headers)
-        return Call(
+        call = Call(
             method=ask.method,
-            url=target.base_url + ask.path,
-            headers={**headers, **network.extra_headers, "content-type": ask.content_type},
+            url=ask.at + ask.path if ask.at else target.url(ask.path),
+            # What stands elsewhere is signed; the operator's own headers are for the target's address.
+            headers={
+                **({} if ask.at else target.headers(target.adapter, self._headers)),
+                "content-type": ask.content_type,
+            },
             body=ask.body,
             provider=target.row.name,
             timeout_s=network.default_request_timeout_in_seconds,
             idle_s=network.stream_idle_timeout_in_seconds,
         )
+        return await self._sign(call, target)
 
     def _read(self, decode: Callable[[bytes], T], body: bytes) -> T:
         try:

@@ -10,28 +10,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from typing import TypeAlias
 
 import msgspec
 from msgspec.structs import replace
 
-from shared.batch_records import BatchRecords, named_after
-from shared.batches import Batch, BatchState
+from shared.batch_records import named_after
+from shared.batches import Batch, BatchState, Spent
 from shared.errors import AuthFailed, GatewayError, InvalidRequest, ProviderError, Rejected
 from shared.ids import now_ms
 from shared.jobs import Outcome
-from worker.executor import TryLater
+from worker.exchange import TryLater
 from worker.failpoints import reach
+from worker.item_records import ItemRecords
 from worker.items import outlast
 from worker.lease import Lease, LeaseLost
 from worker.native_batches.choice import RESERVE_MS, Chooser, Held
 from worker.native_batches.client import Client, Unclear
-from worker.native_batches.offers import offers
+from worker.native_batches.offers import batch_keys, offers, wire_of
 from worker.native_batches.paper import Paper, failed
 from worker.native_batches.records import Group, NativeRecords, Part
 from worker.native_batches.wires import Line, Seen
 from worker.results import answered
 from worker.routing import Router
+from worker.signing import Signer
 from worker.transport import Transport
 
 log = logging.getLogger("hermod.worker")
@@ -44,35 +48,39 @@ SETTLED_MS = 60_000
 """When a batch that the provider does not list is taken as never accepted."""
 PART_ITEMS = 10_000
 PART_BYTES = 24 * 1024 * 1024
-"""Most of what is sent as one batch, for a worker holds it in memory; every provider's own limits are higher."""
+"""Most of what is sent as one batch, for a worker holds it in memory; a provider's own limit may be lower."""
 KEPT_AT_ONCE = 64
+
+Done: TypeAlias = Callable[[Iterable[int]], Awaitable[None]]
 
 
 class Means(msgspec.Struct, frozen=True):
     """What groups are run with; a worker has one."""
 
-    records: BatchRecords
+    records: ItemRecords
     noted: NativeRecords
     router: Router
     chooser: Chooser
     paper: Paper
     transport: Transport
+    signer: Signer
 
 
 class GroupRun:
-    """One lease's work on a group."""
+    """One lease's work on a group; `done` is told of the shards in which it has no more to do, maybe again."""
 
-    def __init__(self, means: Means, lease: Lease, batch: Batch, group: Group, number: int) -> None:
+    def __init__(self, means: Means, lease: Lease, batch: Batch, group: Group, number: int, done: Done) -> None:
         self._means = means
         self._lease = lease
         self._batch = batch
         self._group = group
         self._number = number
-        offered = offers(means.router, "native")
-        if group.provider not in offered:
+        self._done = done
+        if group.provider not in offers(means.router, "native"):
             raise InvalidRequest("The provider of a native batch is no longer configured.")
-        self._wire = offered[group.provider]
-        self._target = means.router.target(group.provider, group.model)
+        self._target = means.router.target(group.provider, group.model, only=batch_keys(means.router, group.provider))
+        self._wire = wire_of(self._target)
+        self._room = min(PART_BYTES, self._wire.most_bytes)
         self._takeover_ms = batch.expires_ms - RESERVE_MS
 
     async def advance(self) -> None:
@@ -84,6 +92,8 @@ class GroupRun:
                 parts[number] = await self._advance_part(number, part, closing)
         while not closing and (begun := await self._begin_part(parts)):
             parts.append(begun)
+        if closing:
+            await self._done(range(parts[-1].until if parts else 0, self._batch.shards))
         if running := [part for part in parts if not part.ended]:
             raise TryLater(self._delay_s(running))
 
@@ -112,7 +122,7 @@ class GroupRun:
         while until < self._batch.shards:
             more, path = await self._lines(until, mark, path)
             size = sum(map(len, lines)) + sum(map(len, more))
-            if lines and (len(lines) + len(more) > PART_ITEMS or size > PART_BYTES):
+            if lines and (len(lines) + len(more) > PART_ITEMS or size > self._room):
                 break
             lines += more
             until += 1
@@ -122,7 +132,7 @@ class GroupRun:
 
     async def _submit(self, number: int, part: Part, lines: list[bytes], path: str) -> Part:
         if not lines:
-            return await self._note(number, replace(part, ended=True))
+            return await self._end(number, part)
         await self._note(number, part)
         try:
             seen = await self._client(part).submit(lines, path, self._mark(number))
@@ -134,15 +144,18 @@ class GroupRun:
         return await self._note(number, replace(part, provider_id=seen.id))
 
     async def _lines(self, shard: int, mark: str, path: str) -> tuple[list[bytes], str]:
-        """The requests of a shard, and where a plain call would send them."""
-        lines = []
+        """The requests of a shard, as many as fit into one batch, and where a plain call would send them."""
+        lines, room = [], self._room
         for held in await self._means.chooser.held(self._batch, self._group, shard):
             try:
                 call = await self._means.paper.write(held.begun)
             except GatewayError:
                 continue  # the shard says what is wrong with it
             path = call.url.removeprefix(self._target.base_url)
-            lines.append(self._wire.line(f"{mark}-{held.item.index}", path, call.body))
+            line = self._wire.line(f"{mark}-{held.item.index}", path, call.body)
+            if len(line) <= room:  # the shard runs it otherwise
+                lines.append(line)
+                room -= len(line)
         return lines, path
 
     async def _find(self, number: int, part: Part) -> Part:
@@ -156,7 +169,7 @@ class GroupRun:
         if now_ms() < part.sent_ms + SETTLED_MS:
             return part
         if part.closed_ms:
-            return await self._note(number, replace(part, ended=True))
+            return await self._end(number, part)
         lines, path = list[bytes](), ""
         for shard in range(part.first, part.until):
             more, path = await self._lines(shard, self._mark(number), path)
@@ -175,10 +188,10 @@ class GroupRun:
                 part = await self._follow(number, part)
             except ProviderError as error:
                 if error.upstream_status == 404:  # noqa: PLR2004 - the provider has it no longer
-                    return await self._note(number, replace(part, ended=True))
+                    return await self._end(number, part)
                 log.info("a native batch: %s", type(error).__name__, extra={"job_id": self._lease.id})
         if not part.ended and part.closed_ms and now_ms() >= part.closed_ms + GIVE_UP_MS:
-            return await self._note(number, replace(part, ended=True))
+            return await self._end(number, part)
         return part
 
     async def _follow(self, number: int, part: Part) -> Part:
@@ -190,16 +203,19 @@ class GroupRun:
             return part
         if seen.failure:
             error = Rejected(seen.failure, provider=self._group.provider, upstream_status=400)
-            return await self._refuse(number, part, error)
-        await self._fetch(client, number, part, seen)
-        return await self._note(number, replace(part, ended=True))
+            part = await self._refuse(number, part, error)
+        else:
+            await self._fetch(client, number, part, seen)
+            part = await self._end(number, part)
+        await client.clear(seen)
+        return part
 
     async def _refuse(self, number: int, part: Part, error: ProviderError) -> Part:
         """The provider does not take it: who asked for no other way hears why, the others' items run directly."""
         if self._batch.mode == "native":
             for held in (await self._held(part)).values():
-                await self._keep(held, failed(held.begun, error))
-        return await self._note(number, replace(part, ended=True))
+                await self._keep(held, failed(held.begun, error), Spent())
+        return await self._end(number, part)
 
     # --- results --------------------------------------------------------------------------------------
 
@@ -217,14 +233,15 @@ class GroupRun:
         await asyncio.gather(*(self._read(*each) for each in together))
 
     async def _read(self, held: Held, line: Line) -> None:
-        await self._keep(held, await self._means.paper.read(held.begun, line.status, line.body))
+        await self._keep(held, *await self._means.paper.read(held.begun, line.status, line.body))
 
-    async def _keep(self, held: Held, outcome: Outcome) -> None:
+    async def _keep(self, held: Held, outcome: Outcome, spent: Spent) -> None:
         request_id = held.begun.job.request_id
         ending, line = answered(self._batch, held.item, held.uuid, request_id, outcome)
         claim = (self._lease.id, self._lease.fence, self._batch.id, held.shard)
-        end = partial(self._means.records.end_item, *claim, index=held.item.index, ending=ending, line=line)
-        if await outlast(end) == "lost":
+        end = self._means.records.end_item
+        kept = partial(end, *claim, index=held.item.index, ending=ending, line=line, spent=spent)
+        if await outlast(kept) == "lost":
             raise LeaseLost(self._lease.id)
 
     async def _held(self, part: Part) -> dict[int, Held]:
@@ -246,7 +263,13 @@ class GroupRun:
             if not keys:
                 raise InvalidRequest("The provider key of a native batch is no longer configured.")
             self._target = replace(self._target, key=keys[0])
-        return Client(self._means.transport, self._target, self._wire, self._batch.headers)
+            self._wire = wire_of(self._target)
+        return Client(self._means.transport, self._means.signer.sign, self._target, self._wire, self._batch.headers)
+
+    async def _end(self, number: int, part: Part) -> Part:
+        """Nothing more comes of it: what it has no result for is its shards' to run."""
+        await self._done(range(part.first, part.until))
+        return await self._note(number, replace(part, ended=True))
 
     async def _note(self, number: int, part: Part) -> Part:
         claim = (self._lease.id, self._lease.fence, self._batch.id)

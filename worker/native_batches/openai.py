@@ -36,6 +36,7 @@ class _Batch(Struct):
     created_at: float
     request_counts: _Counts | None = None
     metadata: dict[str, str] | None = None
+    input_file_id: str | None = None
     output_file_id: str | None = None
     error_file_id: str | None = None
     errors: _Problems | None = None
@@ -88,8 +89,11 @@ class _OpenAI:
         body = b"".join([head, *lines, f"\r\n--{mark}--\r\n".encode()])
         return Ask("POST", "/files", body, f"multipart/form-data; boundary={mark}")
 
-    def uploaded(self, body: bytes) -> str:
+    def uploaded(self, body: bytes, mark: str) -> str:  # noqa: ARG002 - shape of a protocol
         return _file(body).id
+
+    def discard(self, file_id: str) -> Ask:
+        return Ask("DELETE", f"/files/{file_id}")
 
     def create(self, lines: list[bytes], path: str, mark: str, file_id: str) -> Ask:  # noqa: ARG002 - a protocol's
         asked = {"input_file_id": file_id, "endpoint": f"/v1{path}", "completion_window": "24h"}
@@ -132,8 +136,9 @@ def _seen(batch: _Batch) -> Seen:
         created_s=batch.created_at,
         total=batch.request_counts.total if batch.request_counts else 0,
         mark=(batch.metadata or {}).get("hermod", ""),
-        results=tuple(f"/files/{name}/content" for name in files if name),
+        results=tuple(Ask("GET", f"/files/{name}/content") for name in files if name),
         failure=failure,
+        leftovers=tuple(OPENAI.discard(name) for name in (batch.input_file_id, *files) if name),
     )
 
 

@@ -5,11 +5,15 @@ So an item is edited, rendered and translated back by the very code that runs it
 
 from __future__ import annotations
 
+from shared.batches import Spent
 from shared.dialects import DIALECTS
 from shared.errors import GatewayError
 from shared.jobs import Outcome
+from shared.prices import Prices
 from worker.attachments import Attachments
-from worker.executor import Executor, TryLater
+from worker.costs import at_batch_price, spent_on
+from worker.exchange import Media, TryLater
+from worker.executor import Executor
 from worker.items import Begun
 from worker.routing import Router
 from worker.transport import Answer, Call, Transport
@@ -40,9 +44,10 @@ class _Answering(Transport):
 class Paper:
     """Writes requests and reads answers."""
 
-    def __init__(self, router: Router, attachments: Attachments) -> None:
+    def __init__(self, router: Router, attachments: Attachments, media: Media | None, prices: Prices) -> None:
         self._router = router
-        self._writer = Executor(router, _Noting(), attachments)
+        self._prices = prices
+        self._writer = Executor(router, _Noting(), attachments, media=media)
 
     async def write(self, begun: Begun) -> Call:
         """The call that would be made.
@@ -57,15 +62,19 @@ class Paper:
             return sent.call
         raise AssertionError("an executor sends before it has an outcome")
 
-    async def read(self, begun: Begun, status: int, body: bytes) -> Outcome:
-        """The outcome of an item that was answered so, an error in the dialect's own body too."""
+    async def read(self, begun: Begun, status: int, body: bytes) -> tuple[Outcome, Spent]:
+        """The outcome of an item that was answered so, an error in the dialect's own body too, and what it has cost."""
+        executor = Executor(self._router, _Answering(Answer(status, {}, body)), prices=self._prices)
         try:
-            return await Executor(self._router, _Answering(Answer(status, {}, body))).run(begun)
+            answered = await executor.run(begun)
         except TryLater:
             failure = begun.attempts[-1].failure
-            return failed(begun, failure.error() if failure else GatewayError("The provider failed."))
+            return failed(begun, failure.error() if failure else GatewayError("The provider failed.")), Spent()
         except GatewayError as error:
-            return failed(begun, error)
+            return failed(begun, error), Spent()
+        provider, _, model = begun.job.model.partition("/")
+        outcome, saved = at_batch_price(answered, self._prices, self._router.target(provider, model))
+        return outcome, spent_on(outcome, native=True, saved=saved)
 
 
 def failed(begun: Begun, error: GatewayError) -> Outcome:

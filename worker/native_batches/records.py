@@ -1,7 +1,7 @@
 """How far batches at providers' batch APIs are, in Redis. Each write is one atomic step.
 
-hermod:batch-native:<id>   hash: `groups` that run at a batch API, a group and number → part of it, `ended` and a
-                           group → 1; provider ids are nowhere else, and never shown
+hermod:batch-native:<id>   hash: the `plan`, a group and number → part of the group, `done` and a shard → who has no
+                           more to do in it; provider ids are nowhere else, and never shown
 """
 
 from __future__ import annotations
@@ -21,12 +21,48 @@ end
     even_when_full=True,
 )
 
+_DONE = Script(
+    """
+local function one(job, fence, id, shard, who, many)
+  if redis.call('GET', 'arq:in-progress:' .. job) ~= fence then return -1 end
+  local key, field = 'hermod:batch-native:' .. id, 'done ' .. shard
+  local held = redis.call('HGET', key, field) or ' '
+  if not string.find(held, ' ' .. who .. ' ', 1, true) then
+    held = held .. who .. ' '
+    redis.call('HSET', key, field, held)
+  end
+  local _, count = string.gsub(held, '%S+', '')
+  return count >= tonumber(many) and 1 or 0
+end
+""",
+    even_when_full=True,
+)
+
+REST = -1
+"""In place of a group's number: the items that are in none."""
+
 
 class Group(msgspec.Struct, frozen=True):
     """The items of a batch that go to a provider's own batch API together: those for one model of one provider."""
 
     provider: str
     model: str
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What of a batch runs where.
+
+    Attributes:
+        groups: what goes to batch APIs.
+        shards: for each shard the numbers of the groups that have items in it, and REST when there are others.
+    """
+
+    groups: tuple[Group, ...] = ()
+    shards: tuple[tuple[int, ...], ...] = ()
+
+    def members(self, shard: int) -> tuple[int, ...]:
+        """Who has items in the shard."""
+        return self.shards[shard] if self.groups else (REST,)
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +91,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _packer = msgspec.msgpack.Encoder()
-_unpack_groups = msgspec.msgpack.Decoder(tuple[Group, ...]).decode
+_unpack_plan = msgspec.msgpack.Decoder(Plan).decode
 _unpack_part = msgspec.msgpack.Decoder(Part).decode
 
 
@@ -65,17 +101,17 @@ class NativeRecords:
     def __init__(self, store: RedisStore) -> None:
         self._store = store
 
-    async def decide(self, batch_id: str, groups: tuple[Group, ...]) -> tuple[Group, ...]:
+    async def decide(self, batch_id: str, plan: Plan) -> Plan:
         """Decide, once, what runs at providers' batch APIs: what was decided first."""
         key = f"hermod:batch-native:{batch_id}"
-        await self._store.call("HSETNX", key, "groups", _packer.encode(groups))
+        await self._store.call("HSETNX", key, "plan", _packer.encode(plan))
         await self._store.call("EXPIRE", key, UNSTARTED_S)
-        return await self.groups(batch_id) or groups
+        return await self.plan(batch_id)
 
-    async def groups(self, batch_id: str) -> tuple[Group, ...]:
-        """What was decided; empty also when nothing was."""
-        found = await self._store.call("HGET", f"hermod:batch-native:{batch_id}", "groups")
-        return _unpack_groups(found) if found else ()
+    async def plan(self, batch_id: str) -> Plan:
+        """What was decided; that all runs directly also when nothing was."""
+        found = await self._store.call("HGET", f"hermod:batch-native:{batch_id}", "plan")
+        return _unpack_plan(found) if found else Plan()
 
     async def parts(self, batch_id: str, group: int) -> list[Part]:
         """The parts of a group that were sent, or were about to be, in their order."""
@@ -89,10 +125,7 @@ class NativeRecords:
         field = f"{group} {number}"
         return bool(await self._store.run(_NATIVE, job_id, fence, batch_id, field, _packer.encode(part)))
 
-    async def end(self, job_id: str, fence: bytes, batch_id: str, group: int, groups: int) -> int:
-        """A group has ended: how many of `groups` have not; -1 when the fence no longer holds."""
-        if not await self._store.run(_NATIVE, job_id, fence, batch_id, f"ended {group}", b"1"):
-            return -1
-        fields = [f"ended {number}" for number in range(groups)]
-        ended: list[bytes | None] = await self._store.call("HMGET", f"hermod:batch-native:{batch_id}", *fields)
-        return ended.count(None)
+    async def done(self, job_id: str, fence: bytes, batch_id: str, plan: Plan, who: int, shard: int) -> int:
+        """A group, or REST, has no more to do in a shard: 1 when nobody has, -1 when the fence no longer holds."""
+        many = len(plan.members(shard))
+        return int(await self._store.run(_DONE, job_id, fence, batch_id, shard, who, many))

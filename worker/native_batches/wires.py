@@ -6,18 +6,20 @@ digits, so that a batch whose acceptance was not heard of can be found again.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """A request to the API; `path` is below the target's base URL."""
+    """A request to the API; `path` is below `at`, or else the target's base URL."""
 
     method: str
     path: str
     body: bytes = b""
     content_type: str = "application/json"
+    at: str = ""
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,8 +29,10 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
         created_s: epoch seconds.
         total: requests; 0 while they have not been counted.
         mark: None where only the results tell.
-        results: paths of what it came to.
+        results: what asks for what it came to.
+        lines: what it came to, where that comes with the batch.
         failure: why the provider did not take it, though it had accepted it; empty when it did.
+        leftovers: what deletes what an ended batch leaves at the provider.
     """
 
     id: str
@@ -36,8 +40,10 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     created_s: float
     total: int
     mark: str | None = None
-    results: tuple[str, ...] = ()
+    results: tuple[Ask, ...] = ()
+    lines: tuple[bytes, ...] = ()
     failure: str = ""
+    leftovers: tuple[Ask, ...] = ()
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -46,6 +52,11 @@ class Line(msgspec.Struct, frozen=True):
     custom_id: str
     status: int = 0
     body: bytes = b""
+
+
+def moment(rfc3339: str) -> float:
+    """Epoch seconds; 0 for none."""
+    return datetime.fromisoformat(f"{rfc3339[:19]}+00:00").timestamp() if rfc3339 else 0.0
 
 
 class BatchWire(Protocol):
@@ -66,8 +77,12 @@ class BatchWire(Protocol):
         """Brings the requests where `create` can name them; None where that is not needed."""
         ...
 
-    def uploaded(self, body: bytes) -> str:
-        """The id of what was uploaded. Raises msgspec.DecodeError."""
+    def uploaded(self, body: bytes, mark: str) -> str:
+        """The id of what was uploaded under that mark. Raises msgspec.DecodeError."""
+        ...
+
+    def discard(self, file_id: str) -> Ask:
+        """Deletes what was uploaded."""
         ...
 
     def create(self, lines: list[bytes], path: str, mark: str, file_id: str) -> Ask:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from worker.providers.anthropic import ANTHROPIC
+from worker.providers.anthropic.vertex import ANTHROPIC_VERTEX
 from worker.providers.base import Adapter, PassThrough, Row
+from worker.providers.bedrock import BEDROCK
+from worker.providers.gemini import GEMINI
 from worker.providers.openai import OPENAI
 from worker.providers.openai.responses import OPENAI_RESPONSES
+
+_YOUTUBE = ("https://www.youtube.com/", "https://youtube.com/", "https://m.youtube.com/", "https://youtu.be/")
+_GOOGLE = ("https://generativelanguage.googleapis.com/", *_YOUTUBE)
+"""What Gemini reads itself: its file API, and public videos (https://ai.google.dev/gemini-api/docs/video-understanding;
+Vertex has the videos, and no such file API)."""
 
 _ROWS = (
     Row(
@@ -25,7 +35,7 @@ _ROWS = (
         batches="openai",
     ),
     Row(
-        name="azure",  # the v1 surface, where `model` is the deployment; its names do not tell what model it is
+        name="azure",  # `model` is a deployment, whose name does not tell what model it is
         wire="openai_chat",
         auth="api-key",
         max_tokens_field="max_completion_tokens",
@@ -35,11 +45,32 @@ _ROWS = (
     ),
     Row(
         name="gemini",
-        wire="openai_chat",
-        base_url="https://generativelanguage.googleapis.com/v1beta/openai",
+        wire="gemini",
+        base_url="https://generativelanguage.googleapis.com/v1beta",
+        auth="x-goog-api-key",
+        batches="gemini",
+        embeds=True,
+        fetches=False,
+        reads=_GOOGLE,
     ),
-    Row(name="vertex", wire="openai_chat"),  # …/v1/projects/{project}/locations/{location}/endpoints/openapi
-    Row(name="ollama", wire="openai_chat", base_url="http://127.0.0.1:11434/v1", key_optional=True),
+    Row(
+        name="vertex",  # a key's value is an API key; without one its calls are signed
+        wire="gemini",
+        auth="x-goog-api-key",
+        model_wires=(("claude", "anthropic_vertex"),),
+        fetches=False,
+        reads=_YOUTUBE,
+    ),
+    Row(name="bedrock", wire="bedrock", batches="bedrock", fetches=False),  # its keys say in which region
+    Row(
+        name="ollama",  # its own /api/chat says no more of tools, images or thoughts, and hears no tool_choice either
+        wire="openai_chat",
+        base_url="http://127.0.0.1:11434/v1",
+        key_optional=True,
+        chooses_freely=True,
+        reasoning_field="reasoning",
+        fetches=False,
+    ),
     Row(name="vllm", wire="openai_chat", base_url="http://127.0.0.1:8000/v1", key_optional=True),
     Row(
         name="groq",
@@ -68,7 +99,12 @@ _ROWS = (
         base_url="https://openrouter.ai/api/v1",
         reasoning_field="reasoning",
     ),
-    Row(name="xai", wire="openai_chat", base_url="https://api.x.ai/v1"),
+    Row(
+        name="xai",
+        wire="openai_chat",
+        base_url="https://api.x.ai/v1",
+        reasoning_field="reasoning_content",
+    ),
     Row(
         name="cerebras",
         wire="openai_chat",
@@ -87,14 +123,17 @@ ROWS: dict[str, Row] = {row.name: row for row in _ROWS}
 """By provider name."""
 
 _CUSTOM = {
-    "openai": Row(name="", wire="openai_chat", api_path="/v1"),
     "anthropic": Row(name="", wire="anthropic", auth="x-api-key"),
+    "bedrock": Row(name="", wire="bedrock", fetches=False),
+    "gemini": Row(name="", wire="gemini", auth="x-goog-api-key", api_path="/v1beta", fetches=False, reads=_GOOGLE),
+    "openai": Row(name="", wire="openai_chat", api_path="/v1"),
 }
 
 
 def adapters() -> dict[str, Adapter]:
-    """The adapters by their wire."""
-    return {adapter.wire: adapter for adapter in (ANTHROPIC, OPENAI)}
+    """The adapters by their wire; one that speaks it elsewhere than its maker has a name of its own."""
+    own = {adapter.wire: adapter for adapter in (ANTHROPIC, OPENAI, GEMINI, BEDROCK)}
+    return {**own, "anthropic_vertex": ANTHROPIC_VERTEX}
 
 
 def relays() -> dict[str, PassThrough]:
@@ -103,7 +142,7 @@ def relays() -> dict[str, PassThrough]:
 
 
 def custom(name: str, base_provider_type: str) -> Row:
-    """The row of a custom provider, which speaks the wire of `openai` or `anthropic` at an address of its own.
+    """The row of a custom provider, which speaks the wire of another at an address of its own.
 
     An OpenAI-compatible server gets `max_tokens` and `system`, which old ones understand too.
 
@@ -111,6 +150,5 @@ def custom(name: str, base_provider_type: str) -> Row:
         ValueError: another `base_provider_type`.
     """
     if base_provider_type not in _CUSTOM:
-        raise ValueError(f"base_provider_type must be openai or anthropic, not {base_provider_type!r}")
-    base = _CUSTOM[base_provider_type]
-    return Row(name=name, wire=base.wire, auth=base.auth, api_path=base.api_path)
+        raise ValueError(f"base_provider_type must be one of {', '.join(_CUSTOM)}, not {base_provider_type!r}")
+    return replace(_CUSTOM[base_provider_type], name=name)

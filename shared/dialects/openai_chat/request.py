@@ -45,7 +45,6 @@ _PATHS = {
     "output_format.description": "response_format.json_schema.description",
     "reasoning": "reasoning_effort",
     "reasoning.effort": "reasoning_effort",
-    "user_id": "user",
 }
 """Where this wire has what the canonical form calls by another name."""
 
@@ -96,7 +95,7 @@ def parse(body: bytes, model: str) -> ChatRequest:
         stream=request.stream or False,
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
         foreign=(*foreign, *hints.foreign()),
-        paths=_PATHS | conversation.paths,
+        paths=_PATHS | {"user_id": "safety_identifier" if request.safety_identifier else "user"} | conversation.paths,
     )
 
 

@@ -101,8 +101,21 @@ def direct(folder: Path) -> Iterator[Gateway]:
 
 
 @contextmanager
-def hermod(folder: Path, simulator: str, server: Server, apis: int, workers: int) -> Iterator[Gateway]:
-    """`hermod api` and `hermod worker` on a Redis with the settings `hermod up` gives it."""
+def hermod(
+    folder: Path,
+    simulator: str,
+    server: Server,
+    apis: int,
+    workers: int,
+    *,
+    module: str = "deploy.cli",
+    variables: Mapping[str, str] | None = None,
+    name: str = "Hermod",
+) -> Iterator[Gateway]:
+    """`hermod api` and `hermod worker` on a Redis with the settings `hermod up` gives it.
+
+    `module` is run as the `hermod` command, with these variables besides the usual ones.
+    """
     document = {
         "client": {"enforce_auth_on_inference": True},
         "governance": {"virtual_keys": [{"name": "bench", "value": KEY}]},
@@ -113,12 +126,13 @@ def hermod(folder: Path, simulator: str, server: Server, apis: int, workers: int
     ports = tuple(free_port() for _ in range(apis))
     path, headers = f"/openai{PATH}", {**JSON, "authorization": f"Bearer {KEY}"}
     with ExitStack() as stack:
-        given = {**environment(), "HERMOD_REDIS_URL": server.url}
+        given = {**environment(), "HERMOD_REDIS_URL": server.url, **(variables or {})}
 
-        def start(role: str, name: str, *arguments: str) -> tuple[subprocess.Popen[bytes], Path]:
-            log = folder / f"{name}.log"
+        def start(role: str, what: str, *arguments: str) -> tuple[subprocess.Popen[bytes], Path]:
+            log = folder / f"{what}.log"
             options = ["--config", str(folder / f"{role}.json"), "--data-dir", str(folder / "data"), *arguments]
-            return stack.enter_context(started(python("deploy.cli", role, *options), given, log)), log
+            command = python(module, role, "--metrics-port", "0", *options)
+            return stack.enter_context(started(command, given, log)), log
 
         faces = [start("api", f"api-{port}", "--port", str(port)) for port in ports]
         hands = [start("worker", f"worker-{number}") for number in range(workers)]
@@ -130,7 +144,7 @@ def hermod(folder: Path, simulator: str, server: Server, apis: int, workers: int
             "worker": tuple(process.pid for process, _ in hands),
             "Redis": (server.process.pid,),
         }
-        yield Gateway("Hermod", version("hermod"), ports, path, headers, processes)
+        yield Gateway(name, version("hermod"), ports, path, headers, processes)
 
 
 @contextmanager

@@ -17,9 +17,9 @@ from shared.jobs import Job
 from tests.conformance.translation.dialects import DIALECTS
 from tests.made import a_job
 from worker.providers.base import Adapter, PassThrough, Row
-from worker.relay import Relay, SameWire, Translated
+from worker.relay import Relay, SameWire, Told, Translated
 
-CREATED_S = 1_700_000_000
+TOLD = Told(id="ours", model="as-asked", created_s=1_700_000_000)
 
 
 class Answer(msgspec.Struct):
@@ -74,15 +74,13 @@ class Exchange:
         self.asked.append(json.loads(rendered.body))
         self.dropped = rendered.dropped
         renderer = self.dialect.stream(request, job, body)
-        return Translated(self._adapter.stream(self._row), renderer, self._row.name, CREATED_S)
+        return Translated(self._adapter.stream(self._row), renderer, self._row.name, TOLD)
 
     def _plain(self, body: bytes, job: Job) -> bytes:
         if self._same:
             return self._adapter.relabel(self.answer.body, job, body)
         found = self._adapter.parse(self.answer.body, self._row)
-        if found.created_s is None:
-            found = msgspec.structs.replace(found, created_s=CREATED_S)
-        return self.dialect.render(found, job, body)
+        return self.dialect.render(TOLD.complete(found), job, body)
 
     def _stream(self, relay: Relay, job: Job, out: BaseHTTPRequestHandler) -> None:
         reader, sent = self._adapter.reader(), b""

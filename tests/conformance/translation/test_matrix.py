@@ -11,7 +11,7 @@ from tests.conformance.translation.dialects import DIALECTS
 from tests.conformance.translation.exchange import Exchange
 from tests.conformance.translation.refusals import DROPPED, REFUSED
 from tests.conformance.translation.tally import count
-from tests.conformance.translation.wires import WIRES
+from tests.conformance.translation.wires import NAMED_IN_URL, WIRES
 from worker.providers.catalog import adapters, relays
 
 ADAPTERS = {**adapters(), **relays()}
@@ -48,13 +48,16 @@ def as_asked(dialect, wire, case, *, streamed):
     if SPOKEN[dialect.DIALECT].wire == wire.WIRE:
         body = wire.passed_on(request_of(dialect, case))
     else:
-        body = wire.ASKED.get(case, wire.ASKED["text"])
+        asked = wire.ASKED
+        body = asked.get((dialect.DIALECT, case)) or asked.get(case, asked["text"])
+    if wire in NAMED_IN_URL:
+        return body
     return {**body, "model": wire.MODEL, **({"stream": True} if streamed else {})}
 
 
 def as_told(dialect, wire, case):
     """The answer that the client must read."""
-    told = cases.answer_of(case)
+    told = wire.said(cases.answer_of(case))
     return msgspec.structs.replace(told, stop=dialect.stop(told, wire.HEARD.get(told.stop, told.stop)))
 
 
@@ -116,10 +119,16 @@ def test_a_stream_that_breaks(gateway, dialect, wire):
 KEPT = {
     ("anthropic", "anthropic", "anthropic"): [(cases.THOUGHT, cases.SIGNATURE)],
     ("anthropic", "openai_chat", "openai_chat"): [(cases.THOUGHT, "")],
+    ("anthropic", "bedrock", "bedrock"): [(cases.THOUGHT, cases.SIGNATURE)],
     ("openai_chat", "openai_chat", "openai_chat"): [(cases.THOUGHT, "")],
     ("openai_chat", "anthropic", "openai_chat"): [(cases.THOUGHT, "")],  # the client's own words, in its own wire
+    ("openai_chat", "bedrock", "openai_chat"): [(cases.THOUGHT, "")],  # likewise
+    ("openai_responses", "bedrock", "bedrock"): [(cases.THOUGHT, cases.SIGNATURE)],
     ("openai_responses", "anthropic", "anthropic"): [(cases.THOUGHT, cases.SIGNATURE)],
     ("openai_responses", "openai_chat", "openai_chat"): [(cases.THOUGHT, "")],
+    ("anthropic", "gemini", "gemini"): [(cases.THOUGHT, cases.SIGNATURE)],
+    ("openai_responses", "gemini", "gemini"): [(cases.THOUGHT, cases.SIGNATURE)],
+    ("openai_chat", "gemini", "openai_chat"): [(cases.THOUGHT, "")],  # likewise
     ("openai_responses", "openai_responses", "openai_responses"): [(cases.THOUGHT, cases.SIGNATURE)],
 }
 """(dialect, first wire, then wire): the thinking of the first that goes back. Chat Completions have no place for a

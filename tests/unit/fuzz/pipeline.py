@@ -38,8 +38,8 @@ from worker.routing import Router
 from worker.tasks import run_job
 from worker.transport import Transport
 
-PROVIDERS = ("anthropic", "openai", "mistral")
-"""One of each wire, and one that refuses fields it does not know."""
+PROVIDERS = ("anthropic", "openai", "mistral", "gemini")
+"""One of each wire that has server-sent events, and one that refuses fields it does not know."""
 LONGEST_S = 1.0
 """Of the processor's time, for the machine may be busy."""
 NEVER_LARGE = 1 << 40
@@ -49,10 +49,11 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 _CLIENT = ClientSettings()
 _NETWORK = NetworkSettings(base_url="http://provider.test/v1", max_retries=0)
+_BASE_URLS = {"anthropic": "http://provider.test", "gemini": "http://provider.test/gemini/v1beta"}
 
 
 def _provider(name: str) -> ProviderSettings:
-    network = _NETWORK if name != "anthropic" else structs.replace(_NETWORK, base_url="http://provider.test")
+    network = structs.replace(_NETWORK, base_url=_BASE_URLS.get(name, _NETWORK.base_url))
     return ProviderSettings(name=name, keys=(ProviderKey(name="main", value="k"),), network=network)
 
 
@@ -110,7 +111,8 @@ class Way:
     def work(self, job: Job, provider: str, body: bytes, handler: Handler) -> Ended:
         """How the job ends when it is for `provider`."""
         model = split_model(job.model, PROVIDERS, "anthropic")[1]
-        job = structs.replace(job, model=f"{provider}/{model}", fallbacks=())
+        # No time is left, so that nothing is waited for.
+        job = structs.replace(job, model=f"{provider}/{model}", fallbacks=(), deadline_ms=0)
         return within_bounds(lambda: self._run(self._worked(job, body, handler)))
 
     def list_models(self, handler: Handler) -> tuple[Job, Ended]:

@@ -195,6 +195,13 @@ _STRAY: list[Any] = [
     {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "{}"}},
     {"type": "content_block_delta", "index": 0, "delta": {"type": "citations_delta", "citation": {"type": "x"}}},
     {"type": "message_stop"},
+    {"error": {"code": 503, "message": "no", "status": "UNAVAILABLE"}},
+    {"promptFeedback": {"blockReason": "OTHER"}},
+    {"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL"}]},
+    {"candidates": [{"content": {"parts": [{"text": "stray", "thought": True, "thoughtSignature": "c3RyYXk="}]}}]},
+    {"candidates": [{"content": {"parts": [{"text": "stray", "thoughtSignature": "c3RyYXk="}]}}]},
+    {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f"}}]}, "groundingMetadata": {"a": 1}}]},
+    {"candidates": [{"groundingMetadata": {"groundingChunks": [{"web": {"uri": "https://example.com"}}]}}]},
 ]
 
 

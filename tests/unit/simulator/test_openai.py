@@ -151,8 +151,8 @@ def test_a_bad_body_is_refused_naming_the_field(http, body, param, code):
         ("/openai", {}, 401),
         ("/ollama/v1", {}, 200),
         ("/vllm/v1", {}, 200),
-        ("/azure/openai/v1", {}, 200),
-        ("/vertex/v1", {}, 200),
+        ("/azure/openai/v1", {"api-key": "k"}, 200),
+        ("/azure/openai/v1", {}, 401),
         ("/nowhere", {"authorization": "Bearer k"}, 404),
     ],
 )

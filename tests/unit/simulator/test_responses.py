@@ -269,8 +269,8 @@ def test_ordered_faults_raise_the_sdks_own_errors(gpt, model, error, code):
         ("/openai/v1", {"authorization": "Bearer k"}, 200),
         ("/ollama/v1", {}, 200),
         ("/vllm/v1", {}, 200),
-        ("/azure/openai/v1", {}, 200),
-        ("/vertex/v1", {}, 200),
+        ("/azure/openai/v1", {"api-key": "k"}, 200),
+        ("/azure/openai/v1", {}, 401),
         ("/nowhere", {"authorization": "Bearer k"}, 404),
     ],
 )

@@ -123,6 +123,10 @@ def passed_on(body):
     return body
 
 
+def said(told: Said) -> Said:
+    return told
+
+
 def answer(told: Said) -> Answer:
     refused_in_words = told.stop is StopReason.REFUSAL and told.refusal
     message = {"role": "assistant", "content": told.text or None, "refusal": told.refusal or None}

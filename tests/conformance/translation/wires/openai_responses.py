@@ -67,6 +67,10 @@ def _content(told):
     return [{"type": "output_text", "text": told.text, "annotations": notes, "logprobs": []}] if told.text else []
 
 
+def said(told: Said) -> Said:
+    return told
+
+
 def answer(told: Said) -> Answer:
     reason = None if told.refusal else _INCOMPLETE.get(told.stop)
     body = _shell(

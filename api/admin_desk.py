@@ -1,0 +1,240 @@
+"""Virtual keys, teams and customers managed: created, shown with what they have used, changed, revoked, deleted.
+
+What config.json sets can be shown here, and changed there only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
+
+from msgspec.structs import replace
+
+from api import admin_views as views
+from api.admin_bodies import changed_customer, changed_key, changed_team
+from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.governance import Grant, customer_meters, owner_of_digest, team_meters
+from shared.governance_keyring import Keyring
+from shared.governance_meters import Meter, Reading, read_meter
+from shared.governance_records import CUSTOMERS, KEYS, TEAMS, GovernanceRecords, Shelf, new_value
+from shared.governance_settings import Customer, Team, VirtualKey
+from shared.ids import digest, job_id
+from shared.settings import ClientSettings
+from shared.stores.redis import RedisStore
+
+View = dict[str, Any]
+S = TypeVar("S", Team, Customer)
+
+
+class Meters:
+    """Reads meters, many in one round trip."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+
+    async def read(self, meters: Iterable[Meter]) -> dict[str, Reading]:
+        """By name. Raises StoreError."""
+        found = await asyncio.gather(*(read_meter(self._store, meter) for meter in meters))
+        return {reading.meter.name: reading for reading in found}
+
+
+class KeyDesk:
+    """Virtual keys. Every method may raise StoreError."""
+
+    def __init__(self, keyring: Keyring, records: GovernanceRecords, meters: Meters, client: ClientSettings) -> None:
+        self._keyring = keyring
+        self._shelf = records.keys
+        self._meters = meters
+        self._client = client
+
+    async def create(self, body: bytes) -> View:
+        """A new key, shown with its value this once. Raises InvalidRequest, Conflict."""
+        usual = VirtualKey(
+            name="", max_jobs=self._client.max_jobs_per_key, max_running_jobs=self._client.max_running_jobs_per_key
+        )
+        key, value = self._checked(changed_key(usual, body)), new_value()
+        key = replace(key, hash=digest(value.encode()))
+        owner = owner_of_digest(key.hash)
+        key = replace(key, id=f"vk_{owner.removeprefix('vk:')}")
+        await self._shelf.add(owner, key)
+        await self._keyring.refresh(KEYS, owner)
+        return await self._shown(self._found(key.id), value)
+
+    async def all(self) -> list[View]:
+        """All keys, by name."""
+        grants = self._keyring.grants()
+        readings = await self._meters.read(meter for grant in grants for meter in grant.meters())
+        return [views.key_view(grant.key, readings, configured=self._configured(grant)) for grant in grants]
+
+    async def show(self, key_id: str) -> View:
+        """One key. Raises NotFound."""
+        return await self._shown(self._found(key_id))
+
+    async def change(self, key_id: str, body: bytes) -> View:
+        """The key with what the body says. Raises NotFound, InvalidRequest, Conflict."""
+        grant = self._own(key_id)
+        return await self._put(grant, self._checked(changed_key(grant.key, body)))
+
+    async def revoke(self, key_id: str) -> View:
+        """The key, no longer active. Raises NotFound, Conflict."""
+        grant = self._own(key_id)
+        return await self._put(grant, replace(grant.key, active=False))
+
+    async def delete(self, key_id: str) -> View:
+        """The key is gone, as if it had never been; its jobs are refused. Raises NotFound, Conflict."""
+        grant = self._own(key_id)
+        await self._shelf.forget(grant.owner)
+        await self._keyring.refresh(KEYS, grant.owner)
+        return {"id": key_id, "object": "virtual_key", "deleted": True}
+
+    async def _put(self, grant: Grant, key: VirtualKey) -> View:
+        await self._shelf.change(grant.owner, key)
+        await self._keyring.refresh(KEYS, grant.owner)
+        return await self._shown(self._found(key.id))
+
+    async def _shown(self, grant: Grant, value: str = "") -> View:
+        readings = await self._meters.read(grant.meters())
+        return views.key_view(grant.key, readings, configured=self._configured(grant), value=value)
+
+    def _checked(self, key: VirtualKey) -> VirtualKey:
+        """Raises InvalidRequest for what refers to nothing, Conflict for a name that is taken."""
+        for name, value, among in (
+            ("team_id", key.team_id, self._keyring.teams),
+            ("customer_id", key.customer_id, self._keyring.customers),
+        ):
+            if value and value not in among:
+                raise InvalidRequest(f"{name}: there is no {value!r}; create it first.", param=name)
+        if any(grant.key.name == key.name and grant.key.id != key.id for grant in self._keyring.grants()):
+            raise Conflict(f"name: {key.name!r} is the name of another key.", param="name")
+        return key
+
+    def _found(self, key_id: str) -> Grant:
+        grant = self._keyring.grant(key_id)
+        if grant is None:
+            raise NotFound("There is no such virtual key.", code="virtual_key_not_found")
+        return grant
+
+    def _own(self, key_id: str) -> Grant:
+        grant = self._found(key_id)
+        if self._configured(grant):
+            raise _not_here(f"governance.virtual_keys ({grant.key.name!r})")
+        return grant
+
+    def _configured(self, grant: Grant) -> bool:
+        return self._keyring.is_set(KEYS, grant.owner)
+
+
+class SharedDesk(Generic[S]):
+    """Teams, or customers. Every method may raise StoreError."""
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        meters: Meters,
+        *,
+        kind: str,
+        shelf: Shelf[S],
+        change: Callable[[S, bytes], S],
+        meters_of: Callable[[S], tuple[Meter, ...]],
+        empty: S,
+    ) -> None:
+        self._keyring = keyring
+        self._meters = meters
+        self._kind = kind
+        self._shelf: Shelf[S] = shelf
+        self._change: Callable[[S, bytes], S] = change
+        self._meters_of: Callable[[S], tuple[Meter, ...]] = meters_of
+        self._empty: S = empty
+
+    async def create(self, body: bytes) -> View:
+        """A new one; without an `id` it is given one. Raises InvalidRequest, Conflict."""
+        shared = self._checked(self._change(self._empty, body))
+        if not shared.id:
+            shared = replace(shared, id=f"{self._kind.removesuffix('s')}_{job_id().replace('-', '')}")
+        if shared.id in self._there():
+            raise Conflict(f"id: {shared.id!r} exists already; choose another, or change that one.", param="id")
+        await self._shelf.add(shared.id, shared)
+        return await self._fresh(shared.id)
+
+    async def all(self) -> list[View]:
+        """All of them, by id."""
+        found = [self._there()[name] for name in sorted(self._there())]
+        readings = await self._meters.read(meter for each in found for meter in self._meters_of(each))
+        return [views.shared_view(each, readings, configured=self._configured(each.id)) for each in found]
+
+    async def show(self, name: str) -> View:
+        """One. Raises NotFound."""
+        shared = self._found(name)
+        readings = await self._meters.read(self._meters_of(shared))
+        return views.shared_view(shared, readings, configured=self._configured(name))
+
+    async def change(self, name: str, body: bytes) -> View:
+        """It with what the body says. Raises NotFound, InvalidRequest, Conflict."""
+        await self._shelf.change(name, self._checked(self._change(self._own(name), body)))
+        return await self._fresh(name)
+
+    async def delete(self, name: str) -> View:
+        """It is gone; whoever referred to it no longer shares its budgets. Raises NotFound, Conflict."""
+        self._own(name)
+        await self._shelf.forget(name)
+        await self._keyring.refresh(self._kind, name)
+        return {"id": name, "object": self._kind.removesuffix("s"), "deleted": True}
+
+    async def _fresh(self, name: str) -> View:
+        await self._keyring.refresh(self._kind, name)
+        return await self.show(name)
+
+    def _checked(self, shared: S) -> S:
+        if isinstance(shared, Team) and shared.customer_id and shared.customer_id not in self._keyring.customers:
+            raise InvalidRequest(
+                f"customer_id: there is no {shared.customer_id!r}; create it first.", param="customer_id"
+            )
+        return shared
+
+    def _found(self, name: str) -> S:
+        if name not in self._there():
+            raise NotFound(f"There is no such {self._kind.removesuffix('s')}.")
+        return self._there()[name]
+
+    def _own(self, name: str) -> S:
+        shared = self._found(name)
+        if self._configured(name):
+            raise _not_here(f"governance.{self._kind} ({name!r})")
+        return shared
+
+    def _there(self) -> dict[str, S]:
+        return self._keyring.teams if self._kind == TEAMS else self._keyring.customers  # type: ignore[return-value]
+
+    def _configured(self, name: str) -> bool:
+        return self._keyring.is_set(self._kind, name)
+
+
+def team_desk(keyring: Keyring, records: GovernanceRecords, meters: Meters) -> SharedDesk[Team]:
+    """Teams."""
+    return SharedDesk(
+        keyring,
+        meters,
+        kind=TEAMS,
+        shelf=records.teams,
+        change=changed_team,
+        meters_of=team_meters,
+        empty=Team(id=""),
+    )
+
+
+def customer_desk(keyring: Keyring, records: GovernanceRecords, meters: Meters) -> SharedDesk[Customer]:
+    """Customers."""
+    return SharedDesk(
+        keyring,
+        meters,
+        kind=CUSTOMERS,
+        shelf=records.customers,
+        change=changed_customer,
+        meters_of=customer_meters,
+        empty=Customer(id=""),
+    )
+
+
+def _not_here(what: str) -> Conflict:
+    return Conflict(f"It is set in config.json, {what}; change it there.", code="set_in_configuration")

@@ -1,0 +1,107 @@
+"""Virtual keys: what each has spent of what it may; created and revoked."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+from litestar import get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+from api import admin_views as views
+from api.admin_desk import KeyDesk, Meters, View
+from api.admin_door import read_form
+from api.console.desk import PAGE, Desk
+from api.console.render import HOME, page, query, see_other
+from api.submit import AnyRequest
+from shared.errors import GatewayError, InvalidRequest
+from shared.governance_records import KEYS, GovernanceRecords
+
+PERIODS = (("1h", "an hour"), ("1d", "a day"), ("1w", "a week"), ("1M", "a month"))
+
+_encode = msgspec.json.Encoder().encode
+
+
+def routes(desk: Desk) -> list[HTTPRouteHandler]:
+    """The pages."""
+    meters = Meters(desk.store)
+    key_desk = KeyDesk(desk.keyring, GovernanceRecords(desk.store), meters, desk.settings.client)
+
+    async def shown(request: AnyRequest, *, made: View | None = None, problem: str = "") -> ASGIApp:
+        name, start = request.query_params.get("name", "").strip(), _start(request.query_params.get("from", "0"))
+        grants = [grant for grant in desk.keyring.grants() if name.lower() in grant.key.name.lower()]
+        these = grants[start : start + PAGE]
+        readings = await meters.read(meter for grant in these for meter in grant.meters())
+        rows = [
+            {
+                **views.key_view(grant.key, readings, configured=desk.keyring.is_set(KEYS, grant.owner)),
+                "owner": grant.owner,
+            }
+            for grant in these
+        ]
+        following = start + PAGE
+        return page(
+            request,
+            "keys.html",
+            rows=rows,
+            total=len(grants),
+            name=name,
+            next=f"{HOME}/keys{query(name=name, **{'from': str(following)})}" if following < len(grants) else "",
+            first=f"{HOME}/keys{query(name=name)}" if start else "",
+            teams=sorted(desk.keyring.teams),
+            periods=PERIODS,
+            made=made,
+            problem=problem,
+        )
+
+    @get("/keys")
+    async def list_keys(request: AnyRequest) -> ASGIApp:
+        """All keys with what they have used, in pages."""
+        return await shown(request)
+
+    @post("/keys", status_code=200)
+    async def create(request: AnyRequest) -> ASGIApp:
+        """Create a key; its value is on this page and nowhere after."""
+        try:
+            made = await key_desk.create(_encode(_body(await read_form(request))))
+        except GatewayError as error:
+            return await shown(request, problem=error.message)
+        return await shown(request, made=made)
+
+    @post("/keys/{name:str}/revoke")
+    async def revoke(name: str) -> ASGIApp:
+        """Refuse a key from now on."""
+        await key_desk.revoke(name)
+        return see_other(f"{HOME}/keys")
+
+    return [list_keys, create, revoke]
+
+
+def _start(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise InvalidRequest("from: expected a whole number.", param="from")
+    return int(text[:9])
+
+
+def _body(fields: dict[str, str]) -> dict[str, Any]:
+    """The form in the words of the administration's API. Raises InvalidRequest."""
+    body: dict[str, Any] = {name: fields.get(name, "").strip() for name in ("name", "description")}
+    if team := fields.get("team_id", ""):
+        body["team_id"] = team
+    if budget := fields.get("budget", "").strip():
+        body["budgets"] = [{"max_limit": _figure("budget", budget), "reset_duration": fields.get("period", "1M")}]
+    if requests := fields.get("requests", "").strip():
+        body["rate_limit"] = {"request_max_limit": int(_figure("requests", requests))}
+    return body
+
+
+def _figure(name: str, text: str) -> float:
+    try:
+        figure = float(text)
+    except ValueError:
+        figure = math.nan
+    if not math.isfinite(figure):
+        raise InvalidRequest(f"{name}: expected a number, got {text[:40]!r}.", param=name)
+    return figure

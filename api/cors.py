@@ -1,0 +1,82 @@
+"""Which pages of other sites may call the gateway from a browser: Bifrost's rules.
+
+Pages of this machine always, others by `client.allowed_origins`; the origin is echoed, and a preflight is answered with
+200 or 403. Not the administration, the console and the metrics: a page of another site has no business there, whatever
+the browser would send along.
+"""
+
+from __future__ import annotations
+
+import re
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.settings import ClientSettings
+
+_HERE = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?")
+_CLOSED = ("/admin", "/api", "/console", "/metrics")
+_METHODS = b"GET, POST, PUT, DELETE, PATCH, OPTIONS, HEAD"
+_SHOWN = b"x-bf-job-id, x-bf-async-status, request-id, x-request-id, retry-after, retry-after-ms, x-should-retry"
+"""Ours that a page's script may read."""
+_MAX_AGE_S = b"86400"
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Cors:
+    """Wraps the application. What names no origin passes untouched."""
+
+    def __init__(self, app: ASGIApp, client: ClientSettings) -> None:
+        self._app = app
+        self._origins = frozenset(client.allowed_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        origin = _value(scope, b"origin") if scope["type"] == "http" else b""  # type: ignore[comparison-overlap]
+        if not origin:
+            await self._app(scope, receive, send)
+            return
+        allowed = self._allows(origin.decode("latin-1"), scope["path"])
+        wanted = _value(scope, b"access-control-request-method")
+        if scope.get("method") == "OPTIONS" and wanted:
+            await _preflight(scope, send, origin if allowed else b"")
+            return
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                more = _of(origin) if allowed else []
+                message["headers"] = [*message["headers"], (b"vary", b"Origin"), *more]
+            await send(message)
+
+        await self._app(scope, receive, named)
+
+    def _allows(self, origin: str, path: str) -> bool:
+        if path.startswith(_CLOSED):
+            return False
+        return "*" in self._origins or origin in self._origins or _HERE.fullmatch(origin) is not None
+
+
+async def _preflight(scope: Scope, send: Send, origin: bytes) -> None:
+    """200 for an allowed origin, 403 for an empty one."""
+    headers: Headers = [(b"content-length", b"0"), (b"vary", b"Origin")]
+    if origin:
+        headers += [
+            *_of(origin),
+            (b"access-control-allow-methods", _METHODS),
+            (b"access-control-allow-headers", _value(scope, b"access-control-request-headers") or b"content-type"),
+            (b"access-control-max-age", _MAX_AGE_S),
+        ]
+    await send({"type": "http.response.start", "status": 200 if origin else 403, "headers": headers})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _of(origin: bytes) -> Headers:
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-credentials", b"true"),
+        (b"access-control-expose-headers", _SHOWN),
+    ]
+
+
+def _value(scope: Scope, wanted: bytes) -> bytes:
+    return next((value for name, value in scope["headers"] if name == wanted), b"")

@@ -1,0 +1,96 @@
+"""The answers that the response cache keeps, in Redis.
+
+hermod:cached:<id>       an entry, see `shared/cached_answer.py`; expires by itself
+hermod:shelf:<shelf>     sorted set of the ids of one owner's answers under one cache key; score = Unix ms of expiry
+hermod:shelves:<key>     set of the shelves of all owners with that cache key
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from shared.cache import CachePlan, shelf
+from shared.cached_answer import Entry, pack, unpack
+from shared.stores.redis import RedisStore, Script
+
+CACHED = "hermod:cached:"
+
+_KEEP = Script(
+    """
+local function longer(key, ttl)
+  if redis.call('PTTL', key) < ttl * 1000 then redis.call('EXPIRE', key, ttl) end
+end
+
+local function one(id, shelf, key, entry, ttl, most)
+  local t = redis.call('TIME')
+  local now = t[1] * 1000 + math.floor(t[2] / 1000)
+  local list, shelves = 'hermod:shelf:' .. shelf, 'hermod:shelves:' .. key
+  ttl = tonumber(ttl)
+  redis.call('SET', 'hermod:cached:' .. id, entry, 'EX', ttl)
+  redis.call('ZREMRANGEBYSCORE', list, '-inf', now)
+  redis.call('ZADD', list, now + ttl * 1000, id)
+  for _, old in ipairs(redis.call('ZRANGE', list, 0, -most - 1)) do
+    redis.call('DEL', 'hermod:cached:' .. old)
+    redis.call('ZREM', list, old)
+  end
+  redis.call('SADD', shelves, shelf)
+  longer(list, ttl)
+  longer(shelves, ttl)
+  return 1
+end
+"""
+)
+
+_CLEAR = Script(
+    """
+local function one(shelf)
+  local list = 'hermod:shelf:' .. shelf
+  local cleared = 0
+  for _, id in ipairs(redis.call('ZRANGE', list, 0, -1)) do
+    cleared = cleared + redis.call('DEL', 'hermod:cached:' .. id)
+  end
+  redis.call('DEL', list)
+  return cleared
+end
+""",
+    even_when_full=True,
+)
+
+
+class AnswerStore:
+    """Keeps entries and gets them back. Every method raises StoreError."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+
+    async def get(self, *ids: str) -> list[Entry | None]:
+        """The entries of these ids, at least one; None for what is not kept, or not readable any more."""
+        found = await self._store.call("MGET", *(CACHED + one for one in ids))
+        return [read(one) for one in found]
+
+    async def keep(self, plan: CachePlan, entry: Entry, most: int) -> None:
+        """Keep an answer for `plan.ttl_s` seconds, among `most` of its owner and cache key."""
+        await self._store.run(_KEEP, plan.id, plan.shelf, plan.key, pack(entry), plan.ttl_s, most)
+
+    async def clear(self, entry_id: str, owner: str | None) -> bool:
+        """Forget one answer, if it is the owner's or everybody's, or with None whoever's; False when there is none."""
+        [entry] = await self.get(entry_id)
+        if entry is None or (owner is not None and entry.owner not in {"", owner}):
+            return False
+        return bool(await self._store.call("DEL", CACHED + entry_id))
+
+    async def clear_key(self, key: str, owner: str | None) -> int:
+        """Forget all answers under a cache key, given as its digest: the owner's and everybody's, or whoever's."""
+        if owner is None:
+            shelves = [name.decode() for name in await self._store.call("SMEMBERS", f"hermod:shelves:{key}")]
+        else:
+            shelves = [shelf(owner, key), shelf("", key)]
+        return sum([await self._store.run(_CLEAR, one) for one in shelves])
+
+
+def read(packed: bytes | None) -> Entry | None:
+    """An entry; None for one that another version wrote, for what cannot be read is no answer."""
+    try:
+        return None if packed is None else unpack(packed)
+    except msgspec.MsgspecError:
+        return None

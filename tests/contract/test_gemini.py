@@ -1,0 +1,178 @@
+"""Gemini behind the gateway, of the Gemini API and on Vertex: plain, streamed, tools, as a job, through both SDKs."""
+
+import json
+
+import anthropic
+import openai
+import pytest
+
+from tests.contract.asking import PIXEL, USE_WEATHER, WEATHER, turn
+from tests.contract.process import Gateway, eventually
+from tests.contract.wire import ask
+
+BUDGETED, SIGNING, ON_VERTEX = "gemini/gemini-2.5-flash", "gemini/gemini-3-pro", "vertex/gemini-3-flash-preview"
+EVERY_MODEL = pytest.mark.parametrize("model", [BUDGETED, SIGNING, ON_VERTEX])
+CLAUDE_TOOLS = [{"name": "weather", "description": "Tells it.", "input_schema": WEATHER}]
+GPT_TOOLS = [{"type": "function", "function": {"name": "weather", "description": "Tells it.", "parameters": WEATHER}}]
+FLAT_TOOLS = [{"type": "function", "name": "weather", "description": "Tells it.", "parameters": WEATHER}]
+DONE_WITHIN_S = 20.0
+
+
+@EVERY_MODEL
+def test_the_anthropic_sdk_hears_the_same_plain_and_streamed(claude: anthropic.Anthropic, model):
+    asked = {"model": model, "messages": turn(), "max_tokens": 100, "system": "Be brief."}
+    plain = claude.messages.create(**asked)
+    with claude.messages.stream(**asked) as stream:
+        streamed = stream.get_final_message()
+    assert plain.content[0].text
+    assert [block.text for block in streamed.content] == [block.text for block in plain.content]
+    assert (streamed.stop_reason, streamed.usage) == (plain.stop_reason, plain.usage)
+    assert plain.usage.output_tokens > 0
+
+
+@EVERY_MODEL
+def test_the_openai_sdk_hears_the_same_plain_and_streamed(gpt: openai.OpenAI, model):
+    asked = {"model": model, "messages": turn()}
+    plain = gpt.chat.completions.create(**asked)
+    with gpt.chat.completions.stream(**asked, stream_options={"include_usage": True}) as stream:
+        streamed = stream.get_final_completion()
+    assert plain.choices[0].message.content
+    assert streamed.choices[0].message.content == plain.choices[0].message.content
+    assert streamed.usage.total_tokens == plain.usage.total_tokens > 0
+    response = gpt.responses.create(model=model, input=turn()[0]["content"])
+    assert (response.status, response.output_text) == ("completed", plain.choices[0].message.content)
+
+
+@EVERY_MODEL
+def test_a_tool_is_called_and_its_result_understood_through_the_anthropic_sdk(claude: anthropic.Anthropic, model):
+    asked = {"model": model, "max_tokens": 100, "tools": CLAUDE_TOOLS, "messages": turn(USE_WEATHER)}
+    with claude.messages.stream(**asked) as stream:
+        streamed = stream.get_final_message()
+    (call,) = streamed.content
+    assert (call.type, call.name, set(call.input), streamed.stop_reason) == (
+        "tool_use",
+        "weather",
+        {"city"},
+        "tool_use",
+    )
+    result = {"type": "tool_result", "tool_use_id": call.id, "content": "thunderstorms"}
+    turns = [*asked["messages"], {"role": "assistant", "content": streamed.content}, *turn([result])]
+    assert "thunderstorms" in claude.messages.create(**{**asked, "messages": turns}).content[0].text
+
+
+@EVERY_MODEL
+def test_parallel_calls_and_their_results_are_understood_through_the_openai_sdk(gpt: openai.OpenAI, model):
+    asked = {"model": model, "tools": GPT_TOOLS, "messages": turn(f"{USE_WEATHER} Do so in parallel.")}
+    with gpt.chat.completions.stream(**asked) as stream:
+        choice = stream.get_final_completion().choices[0]
+    calls = choice.message.tool_calls
+    assert (choice.finish_reason, len(calls), len({call.id for call in calls})) == ("tool_calls", 2, 2)
+    assert [set(json.loads(call.function.arguments)) for call in calls] == [{"city"}, {"city"}]
+    results = [{"role": "tool", "tool_call_id": call.id, "content": "thunderstorms"} for call in calls]
+    messages = [*asked["messages"], choice.message, *results]
+    told = gpt.chat.completions.create(**{**asked, "messages": messages})
+    assert told.choices[0].message.content.count("thunderstorms") == 2
+
+
+@EVERY_MODEL
+def test_a_call_of_a_response_goes_back_to_its_model(gpt: openai.OpenAI, model):
+    first = gpt.responses.create(model=model, input=USE_WEATHER, tools=FLAT_TOOLS)
+    (call,) = first.output
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "thunderstorms"}
+    told = gpt.responses.create(model=model, previous_response_id=first.id, input=[result], tools=FLAT_TOOLS)
+    assert "thunderstorms" in told.output_text
+
+
+def test_a_call_that_another_model_made_is_taken(claude: anthropic.Anthropic):
+    call = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Rome"}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "thunderstorms"}
+    turns = [*turn(USE_WEATHER), {"role": "assistant", "content": [call]}, *turn([result])]
+    told = claude.messages.create(model=SIGNING, max_tokens=100, tools=CLAUDE_TOOLS, messages=turns)
+    assert "thunderstorms" in told.content[0].text
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize("streamed", [False, True])
+def test_thoughts_are_shown_and_go_back(claude: anthropic.Anthropic, model, streamed):
+    asked = {"model": model, "max_tokens": 2000, "thinking": {"type": "enabled", "budget_tokens": 1024}}
+    if streamed:
+        with claude.messages.stream(**asked, messages=turn()) as stream:
+            thought = stream.get_final_message().content
+    else:
+        thought = claude.messages.create(**asked, messages=turn()).content
+    assert [block.type for block in thought][:2] == ["thinking", "text"]
+    turns = [*turn(), {"role": "assistant", "content": thought}, *turn("And now?")]
+    assert claude.messages.create(**asked, messages=turns).content[1].text
+
+
+@EVERY_MODEL
+def test_an_answer_follows_its_schema(gpt: openai.OpenAI, model):
+    schema = {"name": "place", "schema": WEATHER}
+    form = {"type": "json_schema", "json_schema": schema}
+    told = gpt.chat.completions.create(model=model, messages=turn(), response_format=form)
+    assert set(json.loads(told.choices[0].message.content)) == {"city"}
+
+
+def test_an_image_and_a_document_are_accepted(claude: anthropic.Anthropic):
+    image = {"type": "base64", "media_type": "image/png", "data": PIXEL}
+    paper = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQK"}
+    content = [{"type": "image", "source": image}, {"type": "document", "source": paper}]
+    assert claude.messages.create(model=BUDGETED, max_tokens=100, messages=turn(content)).content[0].text
+
+
+def test_the_anthropic_sdk_submits_and_polls(claude: anthropic.Anthropic):
+    asked = {"model": BUDGETED, "messages": turn(), "max_tokens": 100}
+    job = claude.messages.create(**asked, extra_headers={"x-bf-async": "true"})
+
+    def look() -> anthropic.types.Message | None:
+        found = claude.messages.create(**asked, extra_headers={"x-bf-async-id": job.id})
+        return found if found.content else None
+
+    assert eventually(look, DONE_WITHIN_S, "the job is not done").stop_reason == "end_turn"
+
+
+def test_the_openai_sdk_submits_and_polls(gpt: openai.OpenAI):
+    asked = {"model": ON_VERTEX, "messages": turn()}
+    job = gpt.chat.completions.create(**asked, extra_headers={"x-bf-async": "true"})
+
+    def look() -> openai.types.chat.ChatCompletion | None:
+        found = gpt.chat.completions.create(**asked, extra_headers={"x-bf-async-id": job.id})
+        return found if found.choices else None
+
+    assert eventually(look, DONE_WITHIN_S, "the job is not done").choices[0].message.content
+
+
+@EVERY_MODEL
+def test_tokens_are_counted_with_the_system_text(claude: anthropic.Anthropic, model):
+    counted = claude.messages.count_tokens(model=model, system="be brief", messages=turn("one two three"))
+    assert counted.input_tokens == 5
+
+
+@pytest.mark.parametrize(("orders", "status"), [("sim-503", 529), ("sim-404", 404), ("sim-403", 502), ("sim-400", 400)])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_failure_of_geminis_is_told_as_the_clients_api_does(claude: anthropic.Anthropic, orders, status, streamed):
+    with pytest.raises(anthropic.APIStatusError) as failed:
+        claude.messages.create(model=f"gemini/{orders}", max_tokens=9, messages=turn(), stream=streamed)
+    assert failed.value.status_code == status
+
+
+def test_a_stream_that_breaks_ends_with_an_error(gpt: openai.OpenAI):
+    stream = gpt.chat.completions.create(model="gemini/sim-stream-error", messages=turn(), stream=True)
+    with pytest.raises(openai.APIError, match="overloaded"):
+        list(stream)
+
+
+def test_its_models_are_listed(gateway: Gateway):
+    answer = ask(gateway.openai, "GET", "/models")
+    assert answer.status == 200, answer.body
+    ids = {entry["id"] for entry in answer.json["data"]}
+    assert {"gemini/gemini-sim-large", "vertex/gemini-sim-large"} <= ids
+
+
+def test_embeddings_go_to_the_gemini_apis_own_route_for_them(gateway: Gateway):
+    body = {"model": "gemini/text-embedding-3-small", "input": "Hello!", "encoding_format": "float"}
+    answer = ask(gateway.url, "POST", "/openai/embeddings", body)
+    assert answer.status == 200, answer.body
+    assert answer.json["data"][0]["embedding"]
+    refused = ask(gateway.url, "POST", "/openai/embeddings", {**body, "model": "vertex/gemini-embedding-001"})
+    assert (refused.status, refused.json["error"]["param"]) == (400, "model")

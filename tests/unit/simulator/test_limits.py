@@ -1,0 +1,104 @@
+"""Keys are limited, revoked and troubled as vendors do it."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import openai
+import pytest
+
+from tests.contract.process import eventually
+from tests.unit.simulator.questions import CHAT, MESSAGES, asked
+
+
+def conduct(http, **facts):
+    answer = http.post("/__keys", json=facts)
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.fixture
+def key(http, request):
+    """A key of the test's own."""
+    name = f"sk-{request.node.name}"
+    http.headers.update({"x-api-key": name, "authorization": f"Bearer {name}"})
+    return name
+
+
+def test_openais_headers_tell_what_is_left_and_when_all_is_back(http, key):
+    conduct(http, key=key, requests_per_minute=600, tokens_per_minute=6000)
+    headers = http.post(CHAT, json=asked("five words in this prompt")).headers
+    assert (headers["x-ratelimit-limit-requests"], headers["x-ratelimit-remaining-requests"]) == ("600", "599")
+    assert re.fullmatch(r"\d+ms", headers["x-ratelimit-reset-requests"])
+    assert int(headers["x-ratelimit-remaining-tokens"]) < 6000
+
+
+def test_anthropics_headers_tell_the_same_in_its_words(http, key):
+    conduct(http, key=key, requests_per_minute=50)
+    headers = http.post(MESSAGES, json=asked("x")).headers
+    assert headers["anthropic-ratelimit-requests-limit"] == "50"
+    assert headers["anthropic-ratelimit-requests-remaining"] == "49"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", headers["anthropic-ratelimit-requests-reset"])
+
+
+@pytest.mark.parametrize("path", [CHAT, MESSAGES])
+def test_beyond_the_limit_is_a_429_with_the_time_to_wait_until_the_bucket_fills(http, key, path):
+    conduct(http, key=key, requests_per_minute=120, burst_s=1)
+    answers = [http.post(path, json=asked("x")) for _ in range(4)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused
+    assert {answer.headers["retry-after"] for answer in refused} == {"1"}
+    eventually(lambda: http.post(path, json=asked("x")).status_code == 200, 5, "it does not fill up")
+
+
+def test_a_limit_is_one_models(http, key):
+    conduct(http, key=key, requests_per_minute=1)
+    models = ("one", "one", "another")
+    assert [http.post(CHAT, json=asked(model)).status_code for model in models] == [200, 429, 200]
+
+
+def test_a_revoked_key_is_refused_until_it_is_given_back(http, key):
+    conduct(http, key=key, revoked=True)
+    assert [http.post(path, json=asked("x")).status_code for path in (CHAT, MESSAGES)] == [401, 401]
+    conduct(http, key=key)
+    assert http.post(CHAT, json=asked("x")).status_code == 200
+
+
+def test_an_overload_passes(http, key):
+    conduct(http, key=key, overloaded_s=0.3)
+    assert [http.post(path, json=asked("x")).status_code for path in (MESSAGES, CHAT)] == [529, 503]
+    eventually(lambda: http.post(MESSAGES, json=asked("x")).status_code == 200, 5, "it does not pass")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_every_third_answer_is_cut(http, key, stream):
+    conduct(http, key=key, cut_every=3)
+
+    def whole() -> bool:
+        try:
+            http.post(MESSAGES, json=asked("some words", stream=stream))
+        except httpx.RemoteProtocolError:
+            return False
+        return True
+
+    assert [whole() for _ in range(6)] == [True, True, False, True, True, False]
+
+
+def test_what_is_no_conduct_is_refused(http):
+    assert http.post("/__keys", json={"key": "x", "revokd": True}).status_code == 400
+
+
+def test_the_ledger_tells_what_a_429_said(http, key):
+    conduct(http, key=key, requests_per_minute=1)
+    for _ in range(2):
+        http.post(CHAT, json=asked("x", user="limited"))
+    entries = http.get("/__ledger", params={"user": "limited"}).json()["entries"]
+    assert [(entry["status"], entry["retry_after_s"] > 0) for entry in entries] == [(200, False), (429, True)]
+
+
+def test_openais_sdk_reads_the_429(url, http, key):
+    conduct(http, key=key, requests_per_minute=1)
+    with openai.OpenAI(base_url=f"{url}/openai", api_key=key, max_retries=0) as client:
+        client.chat.completions.create(**asked("x"))
+        with pytest.raises(openai.RateLimitError):
+            client.chat.completions.create(**asked("x"))

@@ -1,0 +1,156 @@
+"""How the console writes figures and draws charts, what its filters mean, and how a batch goes."""
+
+import pytest
+
+from api.console.batches import course
+from api.console.charts import bars, dots, percentile
+from api.console.jobs import UNFINISHED, read_wanted
+from api.console.render import ago, dollars, query, size, span, spent
+from shared.batches import Batch, BatchState, Counts, Progress, Spent
+from shared.errors import InvalidRequest
+from shared.job_index import Standing
+from shared.job_register import Place, Register
+from shared.jobs import State
+from tests.made import a_job
+
+NANO = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (None, "-"),
+        (0, "0 ms"),
+        (999, "999 ms"),
+        (1000, "1.0 s"),
+        (9_990, "10.0 s"),
+        (10_000, "10 s"),
+        (119_000, "119 s"),
+        (120_000, "2 min"),
+        (7_200_000, "2 h"),
+        (200_000_000, "2 d"),
+    ],
+)
+def test_a_length_of_time_has_one_unit(ms, text):
+    assert span(ms) == text
+
+
+@pytest.mark.parametrize(
+    ("past", "text"), [(0, "just now"), (999, "just now"), (1500, "1 s ago"), (-50, "just now"), (180_000, "3 min ago")]
+)
+def test_a_time_is_told_from_now(past, text):
+    assert ago(1_000_000_000 - past, 1_000_000_000) == text
+
+
+@pytest.mark.parametrize(
+    ("usd", "text"),
+    [
+        (None, "?"),
+        (0, "$0.00"),
+        (0.000159, "$0.00016"),
+        (0.05, "$0.050"),
+        (0.5, "$0.50"),
+        (1234.5, "$1,234.50"),
+    ],
+)
+def test_money_has_the_digits_that_say_something(usd, text):
+    assert dollars(None if usd is None else round(usd * NANO)) == text
+
+
+def test_the_cost_of_a_batch_is_unknown_only_when_no_item_has_a_price():
+    assert spent(Spent()) == "$0.00"
+    assert spent(Spent(direct=3, unpriced=3)) == "?"
+    assert spent(Spent(direct=3, unpriced=2, cost=NANO)) == "$1.00"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (2_345_678, "2.35 MB"), (8e9, "8 GB")]
+)
+def test_sizes_are_decimal(count, text):
+    assert size(count) == text
+
+
+def test_empty_values_are_left_out_of_an_address_and_others_are_quoted():
+    assert query(a="", b=None, c="x&y=<z>") == "?c=x%26y%3D%3Cz%3E"
+    assert query(a="") == ""
+
+
+def test_the_highest_column_is_as_high_as_the_chart():
+    low, none, high = bars([1, 0, 4], 300, 80)
+    assert (low.x, low.y, low.height) == (0, 60, 20)
+    assert none.height == 0
+    assert (high.x, high.y, high.height) == (200, 0, 80)
+    assert bars([], 300, 80) == []
+    assert [bar.height for bar in bars([0, 0], 300, 80)] == [0, 0]
+
+
+def test_dots_stand_in_the_chart_whatever_their_latency():
+    slow, fast, only = dots([(0, 10**9, False), (100, 0, True), (50, 2449, False)], 320, 72)
+    assert (slow.x, slow.y) == (0, 0)
+    assert (fast.x, fast.y, fast.failed) == (320, 72, True)
+    assert (only.x, only.y) == (160, 36.0)
+    assert dots([], 320, 72) == []
+    assert dots([(5, 100, False)], 320, 72)[0].x == 0
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.95, 95), (1.0, 100), (0.001, 1)])
+def test_percentiles_are_values_that_occurred(share, value):
+    assert percentile(list(range(100, 0, -1)), share) == value
+    assert percentile([], share) is None
+
+
+@pytest.mark.parametrize(
+    ("query", "register"),
+    [
+        ({}, Register.RECENT),
+        ({"state": UNFINISHED}, Register.UNFINISHED),
+        ({"state": "running"}, Register.UNFINISHED),
+        ({"state": "failed"}, Register.FAILURES),
+        ({"state": "cancelled"}, Register.RECENT),
+    ],
+)
+def test_jobs_of_a_state_are_looked_for_where_they_are(query, register):
+    assert read_wanted(query).register is register
+
+
+def test_a_filter_lets_through_what_matches_all_of_it():
+    wanted = read_wanted({"state": "failed", "operation": "chat", "owner": "vk:a", "model": "GPT"})
+    fits = {"owner": "vk:a", "model": "openai/gpt-4o-mini"}
+    assert wanted(Standing(job=a_job(**fits), state=State.FAILED))
+    for change in ({"owner": "vk:b"}, {"model": "claude"}, {"operation": "embeddings"}):
+        assert not wanted(Standing(job=a_job(**{**fits, **change}), state=State.FAILED))
+    assert not wanted(Standing(job=a_job(**fits), state=State.SUCCEEDED))
+
+
+def test_the_link_to_the_next_page_leads_there_with_the_same_filters():
+    wanted = read_wanted({"state": "failed", "model": "a b"})
+    place = Place("1700000000000", "6f0d2c1e-8f5b-4e0a-9d53-2f1f7f0b7a11")
+    assert wanted.path(place) == f"/console/jobs?state=failed&model=a+b&after={place.score}_{place.job_id}"
+    assert read_wanted({"after": f"{place.score}_{place.job_id}"}).place == place
+
+
+@pytest.mark.parametrize("asked", [{"state": "odd"}, {"after": "x_y"}])
+def test_a_query_that_cannot_be_meant_is_refused(asked):
+    with pytest.raises(InvalidRequest):
+        read_wanted(asked)
+
+
+def test_the_time_a_batch_still_takes_follows_from_its_rate():
+    batch = Batch(
+        id="b",
+        owner="o",
+        surface="openai",
+        dialect="openai_chat",
+        provider="openai",
+        total=100,
+        shards=1,
+        created_ms=0,
+    )
+    running = Progress(batch=batch, state=BatchState.IN_PROGRESS, started_ms=1000)
+    assert course(running, 2000).left_ms is None
+    half = Progress(batch=batch, state=BatchState.IN_PROGRESS, started_ms=1000, counts=Counts(succeeded=50))
+    assert (course(half, 11_000).rate, course(half, 11_000).left_ms) == (5.0, 10_000)
+    done = Progress(
+        batch=batch, state=BatchState.COMPLETED, started_ms=1000, ended_ms=21_000, counts=Counts(succeeded=100)
+    )
+    assert (course(done, 99_000).rate, course(done, 99_000).left_ms) == (5.0, None)

@@ -1,0 +1,145 @@
+"""The items of batches as workers end them, in Redis. Each write is one atomic step; a fence is a lease's.
+
+hermod:batch-items:<id>:<n>  hash of a shard that is running: item index → result, what a killed worker had done;
+                           `alone` and an index → how many crashes there had been when that item was last begun
+                           with no other at its side, and after how many of them it was
+
+The batch's record and the set of its shards that are done are those of `shared/batch_records.py`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from shared.batches import Batch, Ending, Spent
+from shared.stores.redis import RedisStore, Script
+
+_packer = msgspec.msgpack.Encoder()
+_unpack_result = msgspec.msgpack.Decoder(tuple[Ending, bytes]).decode
+_NOTHING = Spent()
+
+# The fence makes sure that only the worker that holds the shard's lease counts, and HSETNX that an item counts once.
+_ITEM = Script(
+    """
+local sums = {}
+
+local function add(record, name, amount)
+  sums[record] = sums[record] or {}
+  sums[record][name] = (sums[record][name] or 0) + amount
+end
+
+local function settle()
+  for record, sum in pairs(sums) do
+    for name, amount in pairs(sum) do redis.call('HINCRBY', record, name, string.format('%.0f', amount)) end
+  end
+end
+
+local function one(job, fence, id, shard, index, ending, result, spent)
+  if redis.call('GET', 'arq:in-progress:' .. job) ~= fence then return 'lost' end
+  local record = 'hermod:batch:' .. id
+  local state = redis.call('HGET', record, 'state')
+  if not state then return 'lost' end
+  -- A batch API's results may be read again, also when a shard they are of has been written out.
+  if redis.call('SISMEMBER', 'hermod:batch-done:' .. id, shard) == 1 then return state end
+  if redis.call('HSETNX', 'hermod:batch-items:' .. id .. ':' .. shard, index, result) == 1 then
+    add(record, ending, 1)
+    for name, amount in string.gmatch(spent, '(%l+) (%d+)') do add(record, 'spent ' .. name, amount) end
+  end
+  return state
+end
+""",
+    even_when_full=True,
+)
+
+_STATE = Script(
+    """
+local function one(job, fence, id)
+  if redis.call('GET', 'arq:in-progress:' .. job) ~= fence then return 'lost' end
+  return redis.call('HGET', 'hermod:batch:' .. id, 'state') or 'lost'
+end
+""",
+    even_when_full=True,
+)
+
+_ALONE = Script(
+    """
+local function one(job, fence, id, shard, index, crashes)
+  if redis.call('GET', 'arq:in-progress:' .. job) ~= fence then return 0 end
+  local items, field = 'hermod:batch-items:' .. id .. ':' .. shard, 'alone ' .. index
+  local last, times = string.match(redis.call('HGET', items, field) or '', '^(%d+) (%d+)$')
+  if last == crashes then return tonumber(times) end
+  redis.call('HSET', items, field, crashes .. ' ' .. (times or 0) + 1)
+  return (times or 0) + 1
+end
+""",
+    even_when_full=True,
+)
+
+_SHARD_DONE = Script(
+    """
+local function one(job, fence, id, shard, shards)
+  if redis.call('GET', 'arq:in-progress:' .. job) ~= fence then return -1 end
+  redis.call('SADD', 'hermod:batch-done:' .. id, shard)
+  redis.call('DEL', 'hermod:batch-items:' .. id .. ':' .. shard)
+  return tonumber(shards) - redis.call('SCARD', 'hermod:batch-done:' .. id)
+end
+""",
+    even_when_full=True,
+)
+
+
+class ItemRecords:
+    """What workers know of the items of a batch."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+
+    async def finished(self, batch_id: str, shard: int) -> dict[int, tuple[Ending, bytes]]:
+        """The items of a running shard that have ended: index → ending and result line."""
+        found = await self._store.call("HGETALL", f"hermod:batch-items:{batch_id}:{shard}")
+        pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+        return {int(index): _unpack_result(result) for index, result in pairs if index.isdigit()}
+
+    async def state(self, job_id: str, fence: bytes, batch_id: str) -> str:
+        """The batch's state, or `lost` when the fence no longer holds or there is no such batch any more."""
+        state: bytes = await self._store.run(_STATE, job_id, fence, batch_id)
+        return state.decode()
+
+    async def begin_alone(
+        self, job_id: str, fence: bytes, batch_id: str, shard: int, *, index: int, crashes: int
+    ) -> int:
+        """An item is begun with no other at its side, after so many crashes: with how many of them that has happened.
+
+        0 when the fence no longer holds. Being begun again without a crash in between is not held against an item.
+        """
+        return int(await self._store.run(_ALONE, job_id, fence, batch_id, shard, index, crashes))
+
+    async def shard_is_done(self, batch_id: str, shard: int) -> bool:
+        """Whether the shard's results are in the object store."""
+        return bool(await self._store.call("SISMEMBER", f"hermod:batch-done:{batch_id}", shard))
+
+    async def end_item(
+        self,
+        job_id: str,
+        fence: bytes,
+        batch_id: str,
+        shard: int,
+        *,
+        index: int,
+        ending: Ending,
+        line: bytes,
+        spent: Spent = _NOTHING,
+    ) -> str:
+        """Keep an item's result and count it, once; the batch's state, or `lost` when the fence no longer holds."""
+        result, sums = _packer.encode((ending.value, line)), _sums(spent)
+        state: bytes = await self._store.run(_ITEM, job_id, fence, batch_id, shard, index, ending.value, result, sums)
+        return state.decode()
+
+    async def end_shard(self, job_id: str, fence: bytes, batch: Batch, shard: int) -> int:
+        """The shard's results are in the object store: how many shards are left; -1 when the fence no longer holds."""
+        return int(await self._store.run(_SHARD_DONE, job_id, fence, batch.id, shard, batch.shards))
+
+
+def _sums(spent: Spent) -> str:
+    """What there is of it, as the script reads it: `cost 125 input 12`."""
+    return " ".join(f"{name} {amount}" for name, amount in msgspec.structs.asdict(spent).items() if amount)

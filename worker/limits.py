@@ -1,0 +1,324 @@
+"""What all workers know together of each model's limits and health at each key, and who may call next.
+
+A *gate* is the way to one model with one key. Of most nothing is known but that it works: a call through it costs no
+look at Redis, and a burst of them is let out bit by bit (`worker/ramp.py`). Once its limit is configured, or a provider
+has told of one that is getting scarce, or something has gone wrong, the gate is *watched*: all workers hear of it at
+once (pub/sub), those calls count that are on their way, and each one more is admitted by one script and settled by one
+that nobody waits for. What they keep of it is told in `worker/limit_scripts.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from shared.chat import Usage
+from shared.errors import Overloaded, ProviderError, RateLimited, Rejected, StoreError, TimedOut
+from shared.ids import now_ms
+from shared.jobs import Job
+from shared.lanes import Lane
+from shared.stores.redis import RedisStore, listen
+from worker.fitness import Fitness
+from worker.gates import Gate, gate_of, tokens_of
+from worker.limit_admit import ADMIT
+from worker.limit_endings import SETTLE, TROUBLE
+from worker.limit_headers import Told, scarce
+from worker.limit_scripts import JOIN, KNOWN, RENEW
+from worker.ramp import Ramp
+from worker.retry import refuses_key
+from worker.routing import Target
+
+log = logging.getLogger("hermod.worker")
+
+NEWS, GATES = "hermod:gate-news", "hermod:gates"
+TURN_S = {Lane.INTERACTIVE: 30.0, Lane.ASYNC: 5.0, Lane.BATCH: 2.0}
+"""How far ahead a turn may be reserved: a lane that may look further stands before the others. A tenth of a job's age
+comes on top, so that none waits for ever."""
+LONGEST_TURN_S = 60.0
+LEASE_S = 10.0
+"""After which the calls of a silent worker count no more."""
+CHORES_S = 1.0
+LEASES_EVERY = 3
+"""Rounds of chores."""
+
+
+class Pass(msgspec.Struct):
+    """Leave to make one call.
+
+    Attributes:
+        body: of the request; empty where it has been estimated.
+        number: of this worker's calls.
+        call: its id where it is counted; empty through a gate nobody watches.
+        chosen: there were other keys.
+        input, output: tokens it is taken to cost.
+        began: monotonic seconds.
+    """
+
+    target: Target
+    gate: Gate
+    body: bytes = b""
+    number: int = 0
+    call: str = ""
+    chosen: bool = False
+    input: int = 0
+    output: int = 0
+    began: float = 0.0
+
+
+class Shut(msgspec.Struct, frozen=True):
+    """No leave.
+
+    Attributes:
+        target: the one that can be asked first.
+        wait_s: seconds after which to ask again.
+        why: `rate_limited`, `provider_overloaded`, `provider_busy` (as many calls as may be are on their way),
+            `provider_failing` or `key_set_aside`.
+    """
+
+    target: Target
+    wait_s: float
+    why: str
+
+
+class Limits:
+    """One worker's part. Between `open` and `close` it hears what the others see."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+        self._id = secrets.token_hex(6)
+        self._numbers = 0
+        self._watched: dict[str, float] = {}
+        self._shut: dict[str, tuple[float, str]] = {}
+        self._flying: dict[str, dict[int, Pass]] = {}
+        self._ramp = Ramp()
+        self._counted: dict[str, Gate] = {}
+        self._fitness = Fitness(store)
+        self._behind: set[asyncio.Task[Any]] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def open(self) -> None:
+        """Begin to listen; in a running event loop."""
+        self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(self._chores())]
+
+    async def close(self) -> None:
+        """Stop listening, and have written what is to be written."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._behind, return_exceptions=True)
+
+    def weights(self, targets: Sequence[Target]) -> list[float]:
+        """The targets' configured weights times what their health makes of them."""
+        shares = self._fitness.shares([gate_of(target).name for target in targets])
+        return [target.key.weight * share for target, share in zip(targets, shares, strict=True)]
+
+    def usable(self, target: Target) -> bool:
+        """Whether its key is not set aside, as far as this worker knows."""
+        return self._shut.get(gate_of(target).name, (0.0, ""))[0] <= time.monotonic()
+
+    # --- a call ---------------------------------------------------------------------------------------
+
+    async def admit(self, job: Job, body: bytes, targets: Sequence[Target], *, most_s: float | None) -> Pass | Shut:
+        """Leave for the first of the targets that may be called now, which are in the order of preference.
+
+        A job that gets none has a turn reserved, or is told when to ask again; with `most_s` only a turn within that
+        time, for it has somewhere else to go.
+
+        Raises:
+            StoreError: a gate is watched, and Redis is away.
+        """
+        usable = [target for target in targets if self.usable(target)]
+        if not usable:
+            return min((self._set_aside(target) for target in targets), key=lambda shut: shut.wait_s)
+        first, chosen = gate_of(usable[0]), len(targets) > 1
+        if not await self._is_watched(first):
+            return self._go(Pass(usable[0], first, body, chosen=chosen))
+        into, out = tokens_of(body)
+        call = self._name()
+        gates = list(map(gate_of, usable))
+        open_, number, *rest = await self._store.run(
+            ADMIT,
+            job.id,
+            call,
+            "-" if most_s is not None else job.lane,
+            int(1000 * (_turn_s(job) if most_s is None else most_s)),
+            int(1000 * LEASE_S),
+            into,
+            out,
+            "\n".join(gate.line for gate in gates),
+        )
+        target, gate = usable[number - 1], gates[number - 1]
+        if not open_:
+            return Shut(target, rest[0] / 1000, rest[1].decode())
+        return self._go(Pass(target, gate, call=call, chosen=chosen, input=into, output=out))
+
+    async def _is_watched(self, gate: Gate) -> bool:
+        """Whether the gate is, when it is this call's turn."""
+        if gate.limited or self._watches(gate):
+            return True
+        if wait_s := self._ramp.wait_s(gate.name, len(self._flying.get(gate.name, ()))):
+            try:
+                await asyncio.sleep(wait_s)
+            finally:
+                self._ramp.waited(gate.name)
+        return self._watches(gate)
+
+    def _watches(self, gate: Gate) -> bool:
+        return self._watched.get(gate.name, 0.0) > time.monotonic()
+
+    def settle(self, leave: Pass, usage: Usage | None, headers: Mapping[str, str]) -> None:
+        """The call has ended, and not by a fault of the key or the provider; nobody waits for this to be written."""
+        ms = self._landed(leave, failed=False)
+        told = scarce(headers, time.time())
+        if not (leave.call or told):
+            return
+        used = (leave.input, leave.output)
+        if usage is not None and usage.known:
+            used = (usage.total_input_tokens, usage.output_tokens)
+        ids = (leave.gate.name, leave.gate.provider, leave.call)
+        self._write_behind(self._store.run(SETTLE, *ids, f"{ms:.0f}", leave.input, leave.output, *used, _lines(told)))
+
+    async def trouble(self, leave: Pass, error: ProviderError, headers: Mapping[str, str]) -> None:
+        """The call has failed; when this returns, no worker sends what the failure forbids."""
+        if isinstance(error, Rejected) and not refuses_key(error):
+            self.settle(leave, None, headers)
+            return
+        flying = len(self._flying.get(leave.gate.name, ()))
+        self._landed(leave, failed=True)
+        told_ms = 0 if error.retry_after_s is None else int(error.retry_after_s * 1000)
+        facts = (_kind(error), told_ms, flying, _lines(scarce(headers, time.time())))
+        with contextlib.suppress(StoreError):
+            left_ms = await self._store.run(TROUBLE, leave.gate.name, leave.gate.provider, leave.call, *facts)
+            if refuses_key(error):
+                self._shut[leave.gate.name] = (time.monotonic() + left_ms / 1000, "key_set_aside")
+
+    def release(self, leave: Pass) -> None:
+        """Nothing came of the leave, or nothing is known of what did."""
+        self._gone(leave)
+        if leave.call:
+            gate = leave.gate
+            self._write_behind(self._store.run(TROUBLE, gate.name, gate.provider, leave.call, "over", 0, 0, ""))
+
+    def _go(self, leave: Pass) -> Pass:
+        self._numbers += 1
+        leave.number, leave.began = self._numbers, time.monotonic()
+        self._flying.setdefault(leave.gate.name, {})[leave.number] = leave
+        if leave.call:
+            self._counted[leave.call] = leave.gate
+        return leave
+
+    def _name(self) -> str:
+        self._numbers += 1
+        return f"{self._id}:{self._numbers}"
+
+    def _gone(self, leave: Pass) -> None:
+        flying = self._flying.get(leave.gate.name, {})
+        flying.pop(leave.number, None)
+        if not flying:
+            self._flying.pop(leave.gate.name, None)
+        self._counted.pop(leave.call, None)
+
+    def _landed(self, leave: Pass, *, failed: bool) -> float:
+        ms = (time.monotonic() - leave.began) * 1000
+        if not failed:
+            self._ramp.answered(leave.gate.name, len(self._flying.get(leave.gate.name, ())))
+        self._gone(leave)
+        if leave.chosen:
+            self._fitness.note(leave.gate.name, ms, failed=failed)
+        return ms
+
+    def _set_aside(self, target: Target) -> Shut:
+        until, why = self._shut[gate_of(target).name]
+        return Shut(target, max(0.001, until - time.monotonic()), why)
+
+    # --- what the others see --------------------------------------------------------------------------
+
+    async def _hear(self) -> None:
+        async for message in listen(self._store.url, NEWS):
+            if message is not None:
+                self._learn(message)
+                continue
+            with contextlib.suppress(StoreError):
+                for line in await self._store.run(KNOWN, GATES):
+                    self._learn(line)
+
+    def _learn(self, line: bytes) -> None:
+        gate, known_ms, shut_ms, why = line.decode().split()
+        now = time.monotonic()
+        self._watched[gate] = now + int(known_ms) / 1000
+        if int(shut_ms):
+            self._shut[gate] = (now + int(shut_ms) / 1000, why)
+        else:
+            self._shut.pop(gate, None)
+        for leave in self._flying.get(gate, {}).values():
+            if not leave.call:
+                self._join(leave)
+
+    def _join(self, leave: Pass) -> None:
+        """A call on its way through a gate that has come to be watched counts from now on."""
+        leave.call, (leave.input, leave.output), leave.body = self._name(), tokens_of(leave.body), b""
+        self._counted[leave.call] = leave.gate
+        gate, lease_ms = leave.gate, int(1000 * LEASE_S)
+        joining = self._store.run(JOIN, gate.name, gate.provider, leave.call, lease_ms, leave.input, leave.output)
+        self._write_behind(joining)
+
+    async def _chores(self) -> None:
+        rounds = 0
+        while True:
+            await asyncio.sleep(CHORES_S)
+            rounds += 1
+            with contextlib.suppress(StoreError):
+                await self._fitness.exchange()
+                if rounds % LEASES_EVERY == 0:
+                    await self._renew()
+                    self._forget()
+                    self._ramp.forget()
+
+    async def _renew(self) -> None:
+        lease_ms = int(1000 * LEASE_S)
+        calls = list(self._counted.items())
+        await asyncio.gather(*(self._store.run(RENEW, g.name, g.provider, call, lease_ms) for call, g in calls))
+
+    def _forget(self) -> None:
+        now = time.monotonic()
+        self._watched = {gate: until for gate, until in self._watched.items() if until > now}
+        self._shut = {gate: shut for gate, shut in self._shut.items() if shut[0] > now}
+
+    def _write_behind(self, writing: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(_quietly(writing))
+        self._behind.add(task)
+        task.add_done_callback(self._behind.discard)
+
+
+async def _quietly(writing: Coroutine[Any, Any, Any]) -> None:
+    """A slot that is not given back runs out with its lease."""
+    with contextlib.suppress(StoreError):
+        await writing
+
+
+def _turn_s(job: Job) -> float:
+    age_s = max(0, now_ms() - job.created_ms) / 1000
+    return min(TURN_S[job.lane] + age_s / 10, LONGEST_TURN_S)
+
+
+def _lines(told: list[Told]) -> str:
+    return "\n".join(f"{limit.kind} {limit.interval_ms} {limit.limit} {limit.used}" for limit in told)
+
+
+def _kind(error: ProviderError) -> str:
+    if refuses_key(error):
+        return "refused"
+    match error:
+        case RateLimited():
+            return "limited"
+        case Overloaded():
+            return "busy"
+        case TimedOut():
+            return "slow"
+    return "failed"
