@@ -35,8 +35,8 @@ def cache_wish(headers: Mapping[str, str], settings: CacheSettings) -> CacheWish
     key = headers.get(name, "").strip() or settings.default_cache_key
     if not key or not settings.enabled:
         return None
-    if len(key) > LONGEST_NAME:
-        raise InvalidRequest(f"{name}: longer than {LONGEST_NAME} characters.", param=name)
+    if name in headers and not (key.isascii() and len(key) <= LONGEST_NAME):
+        raise InvalidRequest(f"{name}: expected up to {LONGEST_NAME} ASCII characters.", param=name)
     kind = headers.get("x-bf-cache-type", "").strip().lower()
     if kind not in ("", *_KINDS):
         raise _wrong("x-bf-cache-type", " or ".join(_KINDS), kind)

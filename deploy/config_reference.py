@@ -36,6 +36,7 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     (f"{_KEY}.azure_key_config", provider.AzureKey),
     (f"{_KEY}.vertex_key_config", provider.VertexKey),
     (f"{_KEY}.bedrock_key_config", provider.BedrockKey),
+    (f"{_KEY}.bedrock_key_config.batch_s3_config", provider.BatchBucket),
     (_NETWORK, provider.NetworkSettings),
     (f"{_NETWORK}.stream_throughput_guard", network.StreamGuard),
     ("providers.NAME.proxy_config", network.ProxySettings),

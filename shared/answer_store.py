@@ -1,8 +1,13 @@
 """The answers that the response cache keeps, in Redis.
 
-hermod:cached:<id>       an entry, see `shared/cached_answer.py`; expires by itself
-hermod:shelf:<shelf>     sorted set of the ids of one owner's answers under one cache key; score = Unix ms of expiry
-hermod:shelves:<key>     set of the shelves of all owners with that cache key
+    hermod:cached:<id>       an entry, see `shared/cached_answer.py`; expires by itself
+    hermod:shelf:<shelf>     sorted set of the ids of one owner's answers under one cache key; score = Unix ms of expiry
+    hermod:shelves:<key>     set of the shelves of all owners with that cache key
+    hermod:answers           sorted set of all ids; score = Unix ms of expiry
+    hermod:answers:sizes     hash of their sizes in bytes by id
+    hermod:answers:bytes     the sum of these
+
+Clients choose cache keys and times, and must not fill the memory: all answers together have a limit.
 """
 
 from __future__ import annotations
@@ -21,18 +26,37 @@ local function longer(key, ttl)
   if redis.call('PTTL', key) < ttl * 1000 then redis.call('EXPIRE', key, ttl) end
 end
 
+local function forget(ids)
+  for _, id in ipairs(ids) do
+    redis.call('DECRBY', 'hermod:answers:bytes', redis.call('HGET', 'hermod:answers:sizes', id) or 0)
+    redis.call('HDEL', 'hermod:answers:sizes', id)
+    redis.call('ZREM', 'hermod:answers', id)
+    redis.call('DEL', 'hermod:cached:' .. id)
+  end
+end
+
+local function make_room(size, most, now)
+  forget(redis.call('ZRANGEBYSCORE', 'hermod:answers', '-inf', now, 'LIMIT', 0, 100))
+  while tonumber(redis.call('GET', 'hermod:answers:bytes') or 0) + size > most do
+    local next = redis.call('ZRANGE', 'hermod:answers', 0, 0)
+    if #next == 0 then break end
+    forget(next)
+  end
+end
+
 local function one(id, shelf, key, entry, ttl, most)
   local t = redis.call('TIME')
   local now = t[1] * 1000 + math.floor(t[2] / 1000)
   local list, shelves = 'hermod:shelf:' .. shelf, 'hermod:shelves:' .. key
   ttl = tonumber(ttl)
+  forget({id})
+  make_room(#entry, tonumber(most), now)
   redis.call('SET', 'hermod:cached:' .. id, entry, 'EX', ttl)
+  redis.call('ZADD', 'hermod:answers', now + ttl * 1000, id)
+  redis.call('HSET', 'hermod:answers:sizes', id, #entry)
+  redis.call('INCRBY', 'hermod:answers:bytes', #entry)
   redis.call('ZREMRANGEBYSCORE', list, '-inf', now)
   redis.call('ZADD', list, now + ttl * 1000, id)
-  for _, old in ipairs(redis.call('ZRANGE', list, 0, -most - 1)) do
-    redis.call('DEL', 'hermod:cached:' .. old)
-    redis.call('ZREM', list, old)
-  end
   redis.call('SADD', shelves, shelf)
   longer(list, ttl)
   longer(shelves, ttl)
@@ -68,9 +92,9 @@ class AnswerStore:
         found = await self._store.call("MGET", *(CACHED + one for one in ids))
         return [read(one) for one in found]
 
-    async def keep(self, plan: CachePlan, entry: Entry, most: int) -> None:
-        """Keep an answer for `plan.ttl_s` seconds, among `most` of its owner and cache key."""
-        await self._store.run(_KEEP, plan.id, plan.shelf, plan.key, pack(entry), plan.ttl_s, most)
+    async def keep(self, plan: CachePlan, entry: Entry, most_bytes: int) -> None:
+        """Keep an answer for `plan.ttl_s` seconds; what expires next makes room when all are `most_bytes`."""
+        await self._store.run(_KEEP, plan.id, plan.shelf, plan.key, pack(entry), plan.ttl_s, most_bytes)
 
     async def clear(self, entry_id: str, owner: str | None) -> bool:
         """Forget one answer, if it is the owner's or everybody's, or with None whoever's; False when there is none."""

@@ -32,7 +32,7 @@ START, NATIVE, SHARD, FINISH = "start_batch", "native_batch", "shard", "finish_b
 OPERATIONS = frozenset({START, NATIVE, SHARD, FINISH})
 """Of the jobs that advance a batch, see `worker/shards.py`: they are no job of the caller's."""
 
-NATIVE_PROVIDERS = frozenset({"anthropic", "openai", "azure", "gemini"})
+NATIVE_PROVIDERS = frozenset({"anthropic", "openai", "azure", "bedrock", "gemini"})
 """Those of the catalog that have a batch API of their own: whose batches `native` can run."""
 
 

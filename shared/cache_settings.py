@@ -26,7 +26,7 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
         shared: virtual keys share their answers; default false.
         batches: items of batches use the cache too, under `default_cache_key`; default false.
         max_entry_bytes: larger answers are not kept; default 262144.
-        max_entries: answers kept for one cache key, the oldest goes first; default 10000.
+        max_bytes: of all answers kept, in Redis; what would expire next makes room for more; default 268435456.
     """
 
     enabled: bool = True
@@ -42,7 +42,7 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool = False
     batches: bool = False
     max_entry_bytes: int = 262_144
-    max_entries: int = 10_000
+    max_bytes: int = 268_435_456
 
     @property
     def semantic(self) -> bool:

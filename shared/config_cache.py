@@ -76,7 +76,7 @@ def _read(section: Section, *, enabled: bool, shared: bool) -> CacheSettings:
         shared=shared,
         batches=section.flag("batches", default=False),
         max_entry_bytes=section.integer("max_entry_bytes", usual.max_entry_bytes, least=1),
-        max_entries=section.integer("max_entries", usual.max_entries, least=1),
+        max_bytes=section.integer("max_bytes", usual.max_bytes, least=1),
     )
 
 

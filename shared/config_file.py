@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from shared.settings import ClientSettings, HeaderFilter, ObjectStoreSettings, R
 
 _NOTHING: frozenset[str] = frozenset()
 _LAST_PORT = 65_535
+_ENCRYPTION_KEY_BYTES = 32
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -132,6 +134,18 @@ def _redis(redis: Section, environ: Mapping[str, str], warnings: list[str]) -> R
     return RedisSettings(url=url) if url else RedisSettings()
 
 
+def _encryption_keys(store: Section) -> Iterator[bytes]:
+    for index, text in enumerate(store.texts("encryption_keys")):
+        try:
+            key = base64.b64decode(text, validate=True)
+        except ValueError:
+            key = b""
+        if len(key) != _ENCRYPTION_KEY_BYTES:
+            at = f"{store.at('encryption_keys')}[{index}]"
+            raise SettingsError(at, "expected 32 bytes in base64, as `openssl rand -base64 32` prints them")
+        yield key
+
+
 def _object_store(store: Section, warnings: list[str]) -> ObjectStoreSettings:
     settings = ObjectStoreSettings(
         path=store.text("path"),
@@ -142,6 +156,7 @@ def _object_store(store: Section, warnings: list[str]) -> ObjectStoreSettings:
         region=store.text("region"),
         secure=store.flag("secure", default=True),
         inline_bytes=store.integer("inline_bytes", ObjectStoreSettings().inline_bytes),
+        encryption_keys=tuple(_encryption_keys(store)),
     )
     if settings.path and settings.endpoint:
         raise store.fail("path", "give either a folder (path) or an S3 server (endpoint)")

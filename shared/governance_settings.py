@@ -25,7 +25,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         max_limit: US dollars in config.json and over HTTP; here nano-USD.
-        reset_duration: a period, as `30s`, `1m`, `5h`, `1d`, `1w`, `1M`, `1Q`, `1Y`; it begins with the first call after the last one's end.
+        reset_duration: a period, as `30s`, `1m`, `5h`, `1d`, `1w`, `1M`, `1Q`, `1Y`; it begins with the first call
+            after the last one's end.
         calendar_aligned: it begins with the hour, day, week (Monday), month, quarter or year instead, in UTC.
     """
 

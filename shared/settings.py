@@ -86,9 +86,11 @@ class ObjectStoreSettings(Masked, frozen=True, kw_only=True):
         region: default the server's own.
         secure: TLS; default true.
         inline_bytes: larger bodies of requests and answers go to the object store instead of Redis; default 262144.
+        encryption_keys: each 32 bytes (base64 in the file); the first encrypts what is written from now on, all
+            decrypt; default none. What was written before there was a key cannot be read with one. Ours.
     """
 
-    hidden: ClassVar[frozenset[str]] = frozenset({"access_key", "secret_key"})
+    hidden: ClassVar[frozenset[str]] = frozenset({"access_key", "secret_key", "encryption_keys"})
 
     path: str | None = None
     endpoint: str | None = None
@@ -98,6 +100,7 @@ class ObjectStoreSettings(Masked, frozen=True, kw_only=True):
     region: str | None = None
     secure: bool = True
     inline_bytes: int = 262_144
+    encryption_keys: tuple[bytes, ...] = ()
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -191,7 +191,7 @@ def outbound() -> dict[str, str]:
 
 def valid(traceparent: str) -> str:
     """A client's traceparent, or nothing when it is none."""
-    found = _TRACEPARENT.match(traceparent.strip().lower())
+    found = _TRACEPARENT.match(traceparent.strip().lower()) if traceparent else None
     return found[0] if found else ""
 
 

@@ -109,7 +109,7 @@ class AnswerCache:
             entry = await self._entry(job, body, plan, made)
             if entry is None or len(entry.body) > self._settings.max_entry_bytes:
                 return
-            await self._answers.keep(plan, entry, self._settings.max_entries)
+            await self._answers.keep(plan, entry, self._settings.max_bytes)
             if placed is not None and self._meanings is not None:
                 await self._meanings.keep(plan, placed)
         except StoreError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -14,8 +14,6 @@ from shared.dialects.base import Dialect
 from shared.errors import Garbled, ProviderError, StoreError, Unsupported
 from shared.ids import now_ms
 from shared.jobs import Attempt, Job, Outcome
-from shared.models import ListedModel
-from shared.provider_settings import ProviderKey
 from shared.traces import outbound
 from worker.attachments import Attachments
 from worker.lease import Lease
@@ -25,7 +23,7 @@ from worker.room import kept
 from worker.routing import Target
 from worker.transport import Call, Transport
 
-MODELS_TIMEOUT_S = 10.0
+GET_TIMEOUT_S = 10.0
 FILES_AWAY_S = 2.0
 """When a request is due again whose files could not be fetched."""
 UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
@@ -228,53 +226,21 @@ class Exchange:
     async def _signed(self, call: Call, target: Target) -> Call:
         return call if self._sign is None else await self._sign(call, target)
 
-    async def models(self, target: Target, keys: Sequence[ProviderKey]) -> list[ListedModel]:
-        """The provider's models that one of these keys of it may serve. Raises GatewayError."""
-        provider = target.row.name
-        try:
-            path = target.path(target.adapter, "models")
-        except Unsupported:
-            return _named_in(keys, target)
+    async def get(self, target: Target, path: str) -> bytes:
+        """What the provider answers about itself. Raises GatewayError."""
         call = Call(
             method="GET",
             url=target.url(path),
             headers=target.headers(target.adapter, {}),
             body=b"",
-            provider=provider,
-            timeout_s=MODELS_TIMEOUT_S,
+            provider=target.row.name,
+            timeout_s=GET_TIMEOUT_S,
         )
-        body = await self._send(target, target.adapter, await self._signed(call, target), Heard())
-        try:
-            listed = target.adapter.models(body)
-        except msgspec.MsgspecError as cause:
-            raise Garbled("The provider's model list cannot be read.", provider=provider) from cause
-        return [
-            ListedModel(
-                provider=provider,
-                id=model.id,
-                wire=target.adapter.wire,
-                display_name=model.display_name,
-                created_s=model.created_s,
-                owned_by=model.owned_by,
-                raw=msgspec.UNSET if model.raw is None else model.raw,
-            )
-            for model in listed
-            if any(key.serves(model.id) for key in keys)
-        ]
+        return await self._send(target, target.adapter, await self._signed(call, target), Heard())
 
 
 def _told(job: Job, target: Target) -> Told:
     return Told(id=job.id, model=target.model, created_s=now_ms() // 1000)
-
-
-def _named_in(keys: Sequence[ProviderKey], target: Target) -> list[ListedModel]:
-    """What the operator has named, of a provider that lists nothing itself."""
-    names = dict.fromkeys(name for key in keys for name in (*key.models, *key.aliases))
-    return [
-        ListedModel(provider=target.row.name, id=name, wire=target.adapter.wire)
-        for name in names
-        if name != "*" and any(key.serves(name) for key in keys)
-    ]
 
 
 def _refused(target: Target, wire: PassThrough, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:

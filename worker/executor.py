@@ -17,11 +17,8 @@ from shared.errors import (
     AuthFailed,
     InvalidRequest,
     NotPermitted,
-    Overloaded,
     ProviderError,
-    RateLimited,
     StoreError,
-    Unreachable,
 )
 from shared.governance import Grant
 from shared.ids import now_ms
@@ -32,12 +29,14 @@ from worker.attachments import Attachments
 from worker.costs import priced
 from worker.exchange import Asked, Exchange, Heard, Media, Sign, StreamBroke, TryLater
 from worker.gates import gate_of
-from worker.limits import Limits, Pass, Shut
+from worker.limits import Limits, Pass
 from worker.model_lists import list_models
+from worker.oversized import oversized
 from worker.retry import FALL_BACK_AFTER_S, PATIENCE_S, Chances, Next, decide, is_ambiguous
 from worker.routing import Router, Target
+from worker.shut import Shut, error_of, exhausted, is_failing
 from worker.transport import Transport
-from worker.turn import EXHAUSTED, SpentHere, Turn
+from worker.turn import SpentHere, Turn
 from worker.watched import count_spent, watched
 
 STORE_AWAY_S = 1.0
@@ -140,7 +139,7 @@ class Executor:
         found = self._pinned(turn, found)
         left = [target for target in found if target.key.name not in turn.stands.refused]
         if not left:
-            raise _exhausted(found[0])
+            raise exhausted(found[0])
         if len(left) == 1:
             return left
         weights = self._limits.weights(left) if self._limits else [target.key.weight for target in left]
@@ -179,8 +178,8 @@ class Executor:
 
     def _shut_out(self, turn: Turn, shut: Shut, most_s: float | None) -> Exception:
         """What becomes of a job that got no leave; where it counts as a failure, the attempt is on record."""
-        lane, error = turn.asked.job.lane, _why(shut)
-        failing = lane is Lane.INTERACTIVE and _is_failing(shut)
+        lane, error = turn.asked.job.lane, error_of(shut)
+        failing = lane is Lane.INTERACTIVE and is_failing(shut)
         if most_s is not None:
             if shut.wait_s <= most_s and not (failing or isinstance(error, AuthFailed)):
                 return TryLater(shut.wait_s, f"{shut.why} {shut.target.name}")
@@ -204,7 +203,8 @@ class Executor:
         asked, target, started, heard = turn.asked, leave.target, now_ms(), Heard()
         try:
             outcome = await self._paid(asked, target, partial(watched, self._exchange, heard=heard))
-        except ProviderError as error:
+        except ProviderError as refusal:
+            error = oversized(refusal, heard.headers, asked.body) or refusal
             await self._troubled(leave, error, heard)
             others = any(self._may_try(other) for other in targets if other.key != target.key)
             decision = decide(
@@ -275,31 +275,3 @@ def _signed_by(outcome: Outcome, target: Target, index: int) -> Outcome:
     if index:
         outcome.headers["x-bf-fallback-index"] = str(index)
     return outcome
-
-
-def _exhausted(target: Target) -> AuthFailed:
-    message = (
-        f"Every key of provider {target.row.name!r} that may serve {target.model!r} is refused by it; replace them."
-    )
-    return AuthFailed(message, provider=target.row.name, sent=False, code=EXHAUSTED)
-
-
-def _is_failing(shut: Shut) -> bool:
-    """Whether it is as good as another failed call, for somebody who sits and waits."""
-    overloaded = shut.why == "provider_overloaded" and shut.wait_s > FALL_BACK_AFTER_S[Lane.INTERACTIVE]
-    return overloaded or shut.why == "provider_failing"
-
-
-def _why(shut: Shut) -> ProviderError:
-    """What a job without leave fails with, when it cannot wait."""
-    target, wait_s = shut.target, shut.wait_s
-    if shut.why == "key_set_aside":
-        return _exhausted(target)
-    if shut.why == "provider_failing":
-        message = f"{target.name} failed many times in a row and is left alone until single calls work again."
-        return Unreachable(message, provider=target.row.name, sent=False, code=shut.why, retry_after_s=wait_s)
-    if shut.why == "provider_overloaded":
-        message = f"{target.name} is overloaded and is left alone for a while."
-        return Overloaded(message, provider=target.row.name, sent=False, code=shut.why)
-    message = f"{target.name}: the provider's limit is used up; the next turn is in {wait_s:.0f} s."
-    return RateLimited(message, provider=target.row.name, sent=False, code=shut.why, retry_after_s=wait_s)

@@ -11,6 +11,8 @@ LEAST = 0.05
 """Of a key's weight, what is left when nothing but failures is seen of it: enough to see that it is well again."""
 SLOWEST = 0.25
 """The same of one that is slow."""
+MOST_GATES = 10_000
+"""About as many are remembered: models are named by clients, who may think of any number."""
 
 # What a worker saw of `count` calls, joined to what the others did: replies {ms a call takes, share that fails}, as
 # texts. Failures are forgotten by half every minute in which none is seen.
@@ -25,11 +27,12 @@ local function one(gate, count, latency, failing)
     share = share * 0.5 ^ ((now - at) / 60000)
     latency, failing = usual * old + latency * (1 - old), share * old + failing * (1 - old)
   end
+  if not kept and redis.call('HLEN', 'hermod:fitness') >= MOST_GATES then redis.call('DEL', 'hermod:fitness') end
   redis.call('HSET', 'hermod:fitness', gate, string.format('%.1f %.4f %.0f', latency, failing, now))
   redis.call('EXPIRE', 'hermod:fitness', 3600)
   return {string.format('%.1f', latency), string.format('%.4f', failing)}
 end
-""",
+""".replace("MOST_GATES", str(MOST_GATES)),
     even_when_full=True,
 )
 
@@ -70,6 +73,8 @@ class Fitness:
     async def exchange(self) -> None:
         """Tell the others, and hear from them. Raises StoreError."""
         seen, self._seen = self._seen, {}
+        if len(self._known) > MOST_GATES:
+            self._known.clear()
         for gate, calls in seen.items():
             well = calls.count - calls.failed
             usual = self._known.get(gate, (0.0, 0.0))[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.stores.redis import Script
-from worker.limit_scripts import BURST, GATE
+from worker.limit_scripts import BURST, GATE, LONGEST_TOLD_MS
 
 SPREAD_MS = 30_000
 """How far apart those who wait for the same are told to ask again at most."""
@@ -91,14 +91,14 @@ end
 local function enter(gate, provider, found, state, job, call, now, lease, input, output)
   if found.turn then redis.call('ZREM', 'hermod:turns:' .. gate, job) else charge(gate, state, now, input, output) end
   if found.probe then write(gate, 'probe', call) end
-  redis.call('ZADD', 'hermod:calls:' .. gate, now + lease, call)
-  redis.call('ZADD', 'hermod:calls:' .. provider, now + lease, call)
+  hold(gate, provider, call, now, lease)
 end
 
 local function reserve(gate, found, state, job, now, input, output)
   charge(gate, state, now, input, output)
   redis.call('ZADD', 'hermod:turns:' .. gate, now + found.wait, job)
   redis.call('ZREMRANGEBYSCORE', 'hermod:turns:' .. gate, '-inf', now - 60000)
+  redis.call('PEXPIRE', 'hermod:turns:' .. gate, math.ceil(found.wait) + LONGEST_TOLD_MS)
 end
 
 -- When to ask again, for one who got no turn: one after another, from when there may be room on.
@@ -142,6 +142,8 @@ local function one(job, call, lane, horizon, lease, input, output, gates)
   end
   return {0, best.number, math.ceil(wait), best.why}
 end
-""".replace("SPREAD_MS", str(SPREAD_MS)).replace("BURST", str(BURST)),
+""".replace("SPREAD_MS", str(SPREAD_MS))
+    .replace("LONGEST_TOLD_MS", str(LONGEST_TOLD_MS))
+    .replace("BURST", str(BURST)),
     even_when_full=True,
 )

@@ -65,6 +65,15 @@ def scarce(headers: Mapping[str, str], now_s: float) -> list[Told]:
     ]
 
 
+def untouched(headers: Mapping[str, str]) -> list[tuple[str, int]]:
+    """Kind and units of the limits of which nothing is used."""
+    return [
+        (kind, int(headers[limit]))
+        for kind, limit, remaining, _ in _NAMES
+        if headers.get(limit, "").isdecimal() and headers[limit] == headers.get(remaining)
+    ]
+
+
 def _read(kind: str, headers: Mapping[str, str], limit: str, remaining: str, reset: str, now_s: float) -> Told | None:
     try:
         most, left = int(headers.get(limit, "0")), max(0, int(headers[remaining]))

@@ -85,6 +85,14 @@ local function charge(gate, state, now, input, output)
   end
 end
 
+-- A call is on its way, or with 'XX' still is.
+local function hold(gate, provider, call, now, lease, only)
+  for _, name in ipairs({gate, provider}) do
+    redis.call('ZADD', 'hermod:calls:' .. name, only or 'CH', now + lease, call)
+    redis.call('PEXPIRE', 'hermod:calls:' .. name, 2 * lease)
+  end
+end
+
 local function shut_for(state, now)
   local left = (state.open or 0) - now
   return math.max(0, math.ceil(left)), state.open_why or '-'
@@ -124,8 +132,7 @@ local function one(gate, provider, call, lease, input, output)
   local state = read(gate, now)
   -- In a pause the buckets are empty already, and what is on its way will be refused.
   if (state.pause or 0) <= now then charge(gate, state, now, tonumber(input), tonumber(output)) end
-  redis.call('ZADD', 'hermod:calls:' .. gate, now + lease, call)
-  redis.call('ZADD', 'hermod:calls:' .. provider, now + lease, call)
+  hold(gate, provider, call, now, lease)
   return 1
 end
 """,
@@ -136,9 +143,7 @@ RENEW = Script(
     GATE
     + """
 local function one(gate, provider, call, lease)
-  local till = clock() + tonumber(lease)
-  redis.call('ZADD', 'hermod:calls:' .. gate, 'XX', till, call)
-  redis.call('ZADD', 'hermod:calls:' .. provider, 'XX', till, call)
+  hold(gate, provider, call, clock(), lease, 'XX')
   return 1
 end
 """,

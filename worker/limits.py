@@ -24,20 +24,22 @@ from shared.errors import Overloaded, ProviderError, RateLimited, Rejected, Stor
 from shared.ids import now_ms
 from shared.jobs import Job
 from shared.lanes import Lane
-from shared.stores.redis import RedisStore, listen
+from shared.logs import where
+from shared.stores.redis import RedisStore
 from worker.fitness import Fitness
+from worker.gate_news import GateNews
 from worker.gates import Gate, gate_of, tokens_of
 from worker.limit_admit import ADMIT
 from worker.limit_endings import SETTLE, TROUBLE
 from worker.limit_headers import Told, scarce
-from worker.limit_scripts import JOIN, KNOWN, RENEW
+from worker.limit_scripts import JOIN, RENEW
 from worker.ramp import Ramp
 from worker.retry import refuses_key
 from worker.routing import Target
+from worker.shut import Shut
 
 log = logging.getLogger("hermod.worker")
 
-NEWS, GATES = "hermod:gate-news", "hermod:gates"
 TURN_S = {Lane.INTERACTIVE: 30.0, Lane.ASYNC: 5.0, Lane.BATCH: 2.0}
 """How far ahead a turn may be reserved: a lane that may look further stands before the others. A tenth of a job's age
 comes on top, so that none waits for ever."""
@@ -72,21 +74,6 @@ class Pass(msgspec.Struct):
     began: float = 0.0
 
 
-class Shut(msgspec.Struct, frozen=True):
-    """No leave.
-
-    Attributes:
-        target: the one that can be asked first.
-        wait_s: seconds after which to ask again.
-        why: `rate_limited`, `provider_overloaded`, `provider_busy` (as many calls as may be are on their way),
-            `provider_failing` or `key_set_aside`.
-    """
-
-    target: Target
-    wait_s: float
-    why: str
-
-
 class Limits:
     """One worker's part. Between `open` and `close` it hears what the others see."""
 
@@ -94,18 +81,18 @@ class Limits:
         self._store = store
         self._id = secrets.token_hex(6)
         self._numbers = 0
-        self._watched: dict[str, float] = {}
-        self._shut: dict[str, tuple[float, str]] = {}
         self._flying: dict[str, dict[int, Pass]] = {}
         self._ramp = Ramp()
         self._counted: dict[str, Gate] = {}
         self._fitness = Fitness(store)
         self._behind: set[asyncio.Task[Any]] = set()
+        self._news = GateNews(store, self._count_those_on_their_way)
         self._tasks: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
-        """Begin to listen; in a running event loop."""
-        self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(self._chores())]
+        """Begin to listen; in a running event loop. The first calls wait until what the others know has been read."""
+        self._news.begin()
+        self._tasks = [asyncio.create_task(self._news.hear()), asyncio.create_task(self._chores())]
 
     async def close(self) -> None:
         """Stop listening, and have written what is to be written."""
@@ -120,7 +107,7 @@ class Limits:
 
     def usable(self, target: Target) -> bool:
         """Whether its key is not set aside, as far as this worker knows."""
-        return self._shut.get(gate_of(target).name, (0.0, ""))[0] <= time.monotonic()
+        return not self._news.shut(gate_of(target).name)[0]
 
     # --- a call ---------------------------------------------------------------------------------------
 
@@ -133,6 +120,7 @@ class Limits:
         Raises:
             StoreError: a gate is watched, and Redis is away.
         """
+        await self._news.caught_up()
         usable = [target for target in targets if self.usable(target)]
         if not usable:
             return min((self._set_aside(target) for target in targets), key=lambda shut: shut.wait_s)
@@ -160,17 +148,14 @@ class Limits:
 
     async def _is_watched(self, gate: Gate) -> bool:
         """Whether the gate is, when it is this call's turn."""
-        if gate.limited or self._watches(gate):
+        if gate.limited or self._news.watches(gate.name):
             return True
         if wait_s := self._ramp.wait_s(gate.name, len(self._flying.get(gate.name, ()))):
             try:
                 await asyncio.sleep(wait_s)
             finally:
                 self._ramp.waited(gate.name)
-        return self._watches(gate)
-
-    def _watches(self, gate: Gate) -> bool:
-        return self._watched.get(gate.name, 0.0) > time.monotonic()
+        return self._news.watches(gate.name)
 
     def settle(self, leave: Pass, usage: Usage | None, headers: Mapping[str, str]) -> None:
         """The call has ended, and not by a fault of the key or the provider; nobody waits for this to be written."""
@@ -196,7 +181,7 @@ class Limits:
         with contextlib.suppress(StoreError):
             left_ms = await self._store.run(TROUBLE, leave.gate.name, leave.gate.provider, leave.call, *facts)
             if refuses_key(error):
-                self._shut[leave.gate.name] = (time.monotonic() + left_ms / 1000, "key_set_aside")
+                self._news.shut_for(leave.gate.name, left_ms / 1000, "key_set_aside")
 
     def release(self, leave: Pass) -> None:
         """Nothing came of the leave, or nothing is known of what did."""
@@ -234,28 +219,12 @@ class Limits:
         return ms
 
     def _set_aside(self, target: Target) -> Shut:
-        until, why = self._shut[gate_of(target).name]
-        return Shut(target, max(0.001, until - time.monotonic()), why)
+        wait_s, why = self._news.shut(gate_of(target).name)
+        return Shut(target, max(0.001, wait_s), why or "key_set_aside")
 
-    # --- what the others see --------------------------------------------------------------------------
+    # --- with the others ------------------------------------------------------------------------------
 
-    async def _hear(self) -> None:
-        async for message in listen(self._store.url, NEWS):
-            if message is not None:
-                self._learn(message)
-                continue
-            with contextlib.suppress(StoreError):
-                for line in await self._store.run(KNOWN, GATES):
-                    self._learn(line)
-
-    def _learn(self, line: bytes) -> None:
-        gate, known_ms, shut_ms, why = line.decode().split()
-        now = time.monotonic()
-        self._watched[gate] = now + int(known_ms) / 1000
-        if int(shut_ms):
-            self._shut[gate] = (now + int(shut_ms) / 1000, why)
-        else:
-            self._shut.pop(gate, None)
+    def _count_those_on_their_way(self, gate: str) -> None:
         for leave in self._flying.get(gate, {}).values():
             if not leave.call:
                 self._join(leave)
@@ -273,22 +242,21 @@ class Limits:
         while True:
             await asyncio.sleep(CHORES_S)
             rounds += 1
-            with contextlib.suppress(StoreError):
+            try:
                 await self._fitness.exchange()
                 if rounds % LEASES_EVERY == 0:
-                    await self._renew()
-                    self._forget()
+                    self._news.forget()
                     self._ramp.forget()
+                    await self._renew()
+            except StoreError:
+                continue  # told by whoever claims jobs
+            except Exception as error:  # noqa: BLE001 - without leases, the calls of this worker would count no more
+                log.error("chores of limits failed: %s", where(error))  # noqa: TRY400 - as in leases
 
     async def _renew(self) -> None:
         lease_ms = int(1000 * LEASE_S)
         calls = list(self._counted.items())
         await asyncio.gather(*(self._store.run(RENEW, g.name, g.provider, call, lease_ms) for call, g in calls))
-
-    def _forget(self) -> None:
-        now = time.monotonic()
-        self._watched = {gate: until for gate, until in self._watched.items() if until > now}
-        self._shut = {gate: shut for gate, shut in self._shut.items() if shut[0] > now}
 
     def _write_behind(self, writing: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(_quietly(writing))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 
-from shared.errors import GatewayError
+from shared.errors import Garbled, GatewayError, Unsupported
 from shared.governance import Grant
 from shared.jobs import Outcome
 from shared.models import ListedModel
+from shared.provider_settings import ProviderKey
 from worker.exchange import Exchange
-from worker.routing import Router
+from worker.routing import Router, Target
 
 
 async def list_models(router: Router, exchange: Exchange, grant: Grant | None) -> Outcome:
@@ -36,5 +38,41 @@ async def list_models(router: Router, exchange: Exchange, grant: Grant | None) -
 async def _list(router: Router, exchange: Exchange, grant: Grant | None, provider: str) -> list[ListedModel]:
     target, only = router.any_target(provider), None if grant is None else grant.provider_keys(provider)
     keys = [key for key in target.provider.keys or (target.key,) if only is None or key.name in only]
-    listed = await exchange.models(target, keys)
+    listed = await _listed(exchange, target, keys)
     return [model for model in listed if grant is None or grant.may_use(provider, model.id)]
+
+
+async def _listed(exchange: Exchange, target: Target, keys: Sequence[ProviderKey]) -> list[ListedModel]:
+    """The provider's models that one of these keys of it may serve."""
+    try:
+        path = target.path(target.adapter, "models")
+    except Unsupported:
+        return _named_in(keys, target)
+    body = await exchange.get(target, path)
+    try:
+        listed = target.adapter.models(body)
+    except msgspec.MsgspecError as cause:
+        raise Garbled("The provider's model list cannot be read.", provider=target.row.name) from cause
+    return [
+        ListedModel(
+            provider=target.row.name,
+            id=model.id,
+            wire=target.adapter.wire,
+            display_name=model.display_name,
+            created_s=model.created_s,
+            owned_by=model.owned_by,
+            raw=msgspec.UNSET if model.raw is None else model.raw,
+        )
+        for model in listed
+        if any(key.serves(model.id) for key in keys)
+    ]
+
+
+def _named_in(keys: Sequence[ProviderKey], target: Target) -> list[ListedModel]:
+    """What the operator has named, of a provider that lists nothing itself."""
+    names = dict.fromkeys(name for key in keys for name in (*key.models, *key.aliases))
+    return [
+        ListedModel(provider=target.row.name, id=name, wire=target.adapter.wire)
+        for name in names
+        if name != "*" and any(key.serves(name) for key in keys)
+    ]

@@ -19,6 +19,8 @@ FALL_BACK_AFTER_S = {Lane.INTERACTIVE: 3.0, Lane.ASYNC: 30.0, Lane.BATCH: 30.0}
 """How long a job that has another target waits for a busy one, in all."""
 LONGEST_WAIT_S = 60.0
 """Of the waits that the provider gave no figure for, which double."""
+OVER_LIMIT = "request_over_limit"
+"""Code of the refusal of a request that is larger than a key's whole limit: another key's may be larger."""
 _OUT_OF_CREDIT = 402
 
 
@@ -146,7 +148,8 @@ def decide(
 
     `waited_s` is the time since the target was first tried. `jitter` in 0.8 to 1.2 scales the delay; drawn when None.
     """
-    if chances.more_keys and refuses_key(error):
+    elsewhere = refuses_key(error) or error.code == OVER_LIMIT
+    if chances.more_keys and elsewhere:
         return Decision(Next.NEXT_KEY)
     scale = random.uniform(0.8, 1.2) if jitter is None else jitter
     if _waits(error, chances):
@@ -158,7 +161,7 @@ def decide(
         delay = _delay(error, stands.tries, initial_ms, most_ms, scale)
         if delay <= min(PATIENCE_S, chances.left_s):
             return Decision(Next.RETRY, delay)
-    falls_back = type(error) in FALLS_BACK or refuses_key(error)
+    falls_back = type(error) in FALLS_BACK or elsewhere
     return Decision(Next.FALLBACK if chances.more_targets and falls_back else Next.FAIL)
 
 

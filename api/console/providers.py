@@ -81,7 +81,8 @@ def _cards(desk: Desk, gates: list[Gate], attempts: Iterable[Attempt]) -> list[C
     for attempt in attempts:
         made[attempt.target.partition("/")[0]].append(attempt)
     names = sorted({*desk.settings.providers, *made, *(gate.provider for gate in gates)})
-    return [_card(desk, name, made[name], [gate for gate in gates if gate.provider == name]) for name in names]
+    cards = [_card(desk, name, made[name], [gate for gate in gates if gate.provider == name]) for name in names]
+    return sorted(cards, key=lambda card: not (card.calls or card.gates))
 
 
 def _card(desk: Desk, name: str, attempts: list[Attempt], gates: list[Gate]) -> Card:

@@ -97,6 +97,15 @@ def open_blobs(settings: ObjectStoreSettings) -> Blobs:
     Raises:
         SettingsError: neither a folder nor an endpoint is named.
     """
+    plain = _open_plain(settings)
+    if not settings.encryption_keys:
+        return plain
+    from shared.stores.sealed import SealedBlobs  # noqa: PLC0415 - it stands on this module
+
+    return SealedBlobs(plain, settings.encryption_keys)
+
+
+def _open_plain(settings: ObjectStoreSettings) -> Blobs:
     if settings.endpoint:
         # 0.3 s and 20 MB that a folder does not need
         from shared.stores.s3 import S3Blobs  # noqa: PLC0415 - see above

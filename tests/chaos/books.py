@@ -97,7 +97,8 @@ def _check_place(books: Books, job: str, in_line: int) -> None:
             assert (in_line, deferred) == (0, True), "a running job has the end of its lease, and is in no line"
         case _:
             assert "outcome" in books.jobs[job], "a final job has its outcome"
-            assert "body" not in books.jobs[job]
+            record = books.jobs[job]  # that of an async job which did not succeed can be run again
+            assert "body" not in record or (record["detached"] == b"1" and record["state"] != b"succeeded")
             assert in_line <= (books.state(job) == State.CANCELLED), "only a cancelled job's id may stay in line"
 
 

@@ -142,15 +142,30 @@ def test_a_configured_rate_is_used_and_not_overstepped_by_four_workers(start: St
 def test_a_rate_that_only_the_provider_knows_is_learnt_and_its_retry_after_holds_for_all_workers(start: Start):
     fleet = start([{"value": KEYS[0]}])
     conduct(fleet, KEYS[0], requests_per_minute=1800, burst_s=4)
-    jobs = submit(fleet, 600)
+    jobs = submit(fleet, 400)
     with at_work(fleet):
         asking.until_final(fleet, jobs, 120)
-    calls = fleet.calls()
-    report(f"1800/minute learnt, {WORKERS} workers, 600 jobs at once", calls)
-    assert any(call["status"] == 429 for call in calls)
+        cold = fleet.calls()
+        report(f"1800/minute that nobody knows, {WORKERS} workers, 400 jobs at once", cold)
+        assert refused(cold) <= 0.1
+        jobs += submit(fleet, 300)
+        asking.until_final(fleet, jobs, 120)
+        learnt = fleet.calls()[len(cold) :]
+        report("the same, learnt, 300 jobs more", learnt)
+        assert refused(learnt) <= 0.01
+        conduct(fleet, KEYS[0], requests_per_minute=600, burst_s=1)
+        jobs += submit(fleet, 100)
+        asking.until_final(fleet, jobs, 120)
+    cut = fleet.calls()[len(cold) + len(learnt) :]
+    report("cut to 600/minute, 100 jobs more", cut)
+    assert refused(cut) > 0
     assert not inside_a_window(fleet, jobs)
     assert_all_right(fleet, jobs)
     assert decisions(fleet, jobs).keys() == {"", "wait"}
+
+
+def refused(calls: list[dict[str, Any]]) -> float:
+    return sum(call["status"] == 429 for call in calls) / len(calls)
 
 
 def test_a_revoked_key_an_overload_and_cut_answers_cost_no_job(start: Start):

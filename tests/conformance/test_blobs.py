@@ -28,7 +28,7 @@ from shared.stores.s3 import PART_BYTES, S3Blobs
 from tests.conformance import s3_server
 
 MIB = 1 << 20
-STORES = ["memory", "folder", "s3"]
+STORES = ["memory", "folder", "sealed", "s3"]
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +66,8 @@ async def blobs(request, tmp_path):
         store = MemoryBlobs()
     elif request.param == "folder":
         store = open_blobs(ObjectStoreSettings(path=str(tmp_path / "new" / "objects")))
+    elif request.param == "sealed":
+        store = open_blobs(ObjectStoreSettings(path=str(tmp_path / "new" / "objects"), encryption_keys=(b"k" * 32,)))
     else:
         store = in_bucket(request.getfixturevalue("s3"), request.getfixturevalue("bucket"))
     await store.ready()
@@ -331,7 +333,7 @@ async def test_leaving_a_read_early_leaves_the_store_usable(blobs):
     assert await blobs.size("long") == 5 * MIB
 
 
-@pytest.mark.parametrize("blobs", ["folder", "s3"], indirect=True)
+@pytest.mark.parametrize("blobs", ["folder", "sealed", "s3"], indirect=True)
 async def test_a_large_stream_takes_bounded_memory(blobs):
     count = 24
     tracemalloc.start()

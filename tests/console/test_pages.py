@@ -270,7 +270,7 @@ def test_a_page_that_is_refreshed_does_not_jump_or_lose_the_focus(visit: Visit, 
     assert visit.open("/console/").evaluate(LAYOUT_SHIFTS) < 0.05
 
 
-def test_the_webhooks_page_tries_an_endpoint_out(visit: Visit, client):
+def test_the_webhooks_page_tries_an_endpoint_out(visit: Visit):
     page = visit.open("/console/keys")
     token = page.locator("input[name=csrf]").first.get_attribute("value")
     made = page.evaluate(

@@ -251,7 +251,7 @@ async def test_an_sdk_whose_plain_request_outlasts_the_grace_gets_its_answer_fro
 async def test_an_sdk_whose_stream_begins_after_the_grace_gets_all_of_it_from_another_process(start, pair):
     balancer, api = pair
     async with openai.AsyncOpenAI(base_url=f"{balancer.url}/openai/v1", api_key="any") as client:
-        body = {"model": "sim-latency-3000+words-40", "messages": SLOW["messages"], "stream": True}
+        body = {"model": "sim-latency-6000+words-40", "messages": SLOW["messages"], "stream": True}
         asking = asyncio.create_task(client.chat.completions.create(**body, user="late"))
         await told_to_stop_when_called(api, start.ledger, "late")
         chunks = [chunk async for chunk in await asking]

@@ -1,5 +1,6 @@
 """The response cache of real processes: what is asked again is answered without a call, and nobody gets another's."""
 
+import re
 import uuid
 
 import anthropic
@@ -209,6 +210,17 @@ def test_bifrosts_own_surface_tells_of_the_cache_in_the_body(fleet, cache):
     assert "extra_fields" not in post(fleet, NATIVE, {}).json
 
 
+def test_hits_are_counted(fleet, cache):
+    def hits():
+        text = ask(fleet.url, "GET", "/metrics").body.decode()
+        return float(re.search(r"^bifrost_cache_hits_total (\S+)$", text, re.MULTILINE)[1])
+
+    until_kept(fleet, post(fleet, CHAT, cache))
+    before = hits()
+    post(fleet, CHAT, cache)
+    assert hits() == before + 1
+
+
 # --- what is not equal --------------------------------------------------------------------------------
 
 
@@ -325,6 +337,7 @@ def test_an_answer_is_kept_for_the_time_that_was_asked_for(fleet, cache):
     ("name", "value"),
     [
         ("x-bf-cache-key", "k" * 256),
+        ("x-bf-cache-key", "clé"),
         ("x-bf-cache-ttl", "soon"),
         ("x-bf-cache-ttl", "0"),
         ("x-bf-cache-ttl", "169h"),

@@ -15,9 +15,9 @@ SOON_S = 20.0
 def begun(tmp_path, server):
     fleets = []
 
-    def begin(**cache):
+    def begin(environment=None, **cache):
         providers = {name: {"keys": [{"value": "sk-simulated"}]} for name in ("anthropic", "openai")}
-        fleets.append(Fleet(tmp_path, server.url, providers=providers, cache=cache))
+        fleets.append(Fleet(tmp_path, server.url, providers=providers, cache=cache, environment=environment))
         fleets[-1].worker().until_ready()
         return fleets[-1]
 
@@ -78,3 +78,18 @@ def test_a_hit_is_not_counted_to_the_limits_of_a_virtual_key(begun):
         assert post(fleet, headers, "Hello!").body == first.body
     other = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Goodbye!"}]}
     assert ask(fleet.url, "POST", "/openai/v1/chat/completions", other, headers).status == 429
+
+
+def test_the_administrations_token_clears_the_answers_of_all(begun):
+    fleet = begun({"HERMOD_ADMIN_TOKEN": "an-administrators-token"})
+    admin, key = {"authorization": "Bearer an-administrators-token"}, {"x-bf-cache-key": "tests"}
+    kept = [post(fleet, {**key, "x-bf-vk": f"sk-bf-{name}"}, "Hello!") for name in ("alice", "bob", "carol")]
+    entries = ["hermod:cached:" + answer.headers["x-bf-cache-id"] for answer in kept]
+    eventually(lambda: fleet.client.exists(*entries) == len(entries), SOON_S, "the answers are not kept")
+    path = "/api/cache/clear/" + kept[0].headers["x-bf-cache-id"]
+    assert ask(fleet.url, "DELETE", path, headers={"authorization": "Bearer another"}).status == 404
+    assert ask(fleet.url, "DELETE", path, headers=admin).status == 200
+    assert ask(fleet.url, "DELETE", path, headers=admin).status == 404
+    cleared = ask(fleet.url, "DELETE", "/api/cache/clear-by-key/tests", headers=admin)
+    assert cleared.json["cleared"] == 2
+    assert fleet.client.exists(*entries) == 0

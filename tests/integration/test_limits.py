@@ -12,11 +12,14 @@ from shared.provider_settings import ProviderKey, ProviderSettings, RateLimits
 from shared.settings import Settings
 from tests.integration.conftest import until
 from tests.integration.test_queue import a_job
+from worker import fitness
 from worker import limits as module
 from worker.gates import gate_of
 from worker.limit_endings import FAILS
-from worker.limits import Limits, Pass, Shut
+from worker.limits import Limits, Pass
+from worker.ramp import FIRST
 from worker.routing import Router
+from worker.shut import Shut
 
 BODY = b'{"max_tokens": 400, "text": "' + b"x" * 371 + b'"}'  # 100 tokens in, 100 out
 
@@ -43,7 +46,7 @@ async def admit(limits, choice, job=None, most_s=None, body=BODY):
 
 async def heard(limits, target):
     """The other worker's news have come."""
-    await until(lambda: gate_of(target).name in limits._watched)
+    await until(lambda: limits._news.watches(gate_of(target).name))
 
 
 def error(kind, **facts):
@@ -136,8 +139,7 @@ async def test_a_worker_that_starts_later_knows_what_the_others_know(store, two)
     await two[0].trouble(await admit(two[0], [target]), error(Overloaded), {})
     late = Limits(store)
     late.open()
-    await heard(late, target)
-    assert (await admit(late, [target])).why == "provider_overloaded"
+    assert (await admit(late, [target])).why == "provider_overloaded", "its very first call"
     await late.close()
 
 
@@ -206,7 +208,7 @@ async def over(store, two, target):
     """The time for which the gate is left alone has passed."""
     await store.call("HSET", f"hermod:gate:{gate_of(target).name}", "open", 1)
     for one in two:
-        one._shut.clear()
+        one._news._shut.clear()
 
 
 async def test_a_probe_that_fails_doubles_the_time(store, two):
@@ -288,6 +290,54 @@ async def test_a_job_that_can_go_elsewhere_gets_no_turn_beyond_its_patience(two)
     assert far.wait_s > 3
 
 
+async def test_a_burst_through_a_gate_of_which_nothing_is_known_follows_its_first_calls(two):
+    [target] = targets()
+    burst = [asyncio.create_task(admit(two[0], [target])) for _ in range(100)]
+    await until(lambda: len(going(two[0], target)) >= FIRST)
+    assert len(going(two[0], target)) < 50
+    begun = time.monotonic()
+    leaves = await asyncio.gather(*burst)
+    assert all(isinstance(leave, Pass) and not leave.call for leave in leaves)
+    assert time.monotonic() - begun < 2
+
+
+def going(limits, target):
+    return limits._flying.get(gate_of(target).name, {})
+
+
+async def test_a_burst_stops_at_the_first_429_and_what_is_on_its_way_counts(store, two):
+    [target] = targets()
+    burst = [asyncio.create_task(admit(two[0], [target])) for _ in range(100)]
+    await until(lambda: going(two[0], target))
+    first = next(iter(going(two[0], target).values()))
+    await two[0].trouble(first, error(RateLimited, retry_after_s=3), {})
+    leaves = await asyncio.gather(*burst)
+    passed = [leave for leave in leaves if isinstance(leave, Pass)]
+    assert FIRST <= len(passed) < 50
+    assert {leave.why for leave in leaves if isinstance(leave, Shut)} == {"rate_limited"}
+    calls = f"hermod:calls:{gate_of(target).name}"
+    await until(lambda: has(store, calls, len(passed) - 1))
+    for leave in passed:
+        if leave is not first:
+            two[0].release(leave)
+    await until(lambda: has(store, calls, 0))
+
+
+async def has(store, key, count):
+    return await store.call("ZCARD", key) == count
+
+
+async def test_a_gate_in_use_holds_nothing_up(two):
+    [target] = targets()
+    for _ in range(20):
+        leaves = await asyncio.gather(*(admit(two[0], [target]) for _ in range(40)))
+        for leave in leaves:
+            two[0].settle(leave, None, {})
+    begun = time.monotonic()
+    await asyncio.gather(*(admit(two[0], [target]) for _ in range(40)))
+    assert time.monotonic() - begun < 0.1
+
+
 async def test_the_faster_and_sounder_key_is_preferred_by_every_worker(two):
     fast, slow = targets("fast", "slow")
     for target, ms in ((fast, 10), (slow, 1000)):
@@ -300,3 +350,13 @@ async def test_the_faster_and_sounder_key_is_preferred_by_every_worker(two):
     for limits in two:
         weights = limits.weights([fast, slow])
         assert weights[0] > 3 * weights[1]
+
+
+async def test_models_that_clients_made_up_fill_no_memory(two, monkeypatch):
+    """Of the keys' health, what was known may be lost by it: it is seen again."""
+    monkeypatch.setattr(fitness, "MOST_GATES", 50)
+    for round_ in range(4):
+        for number in range(40):
+            two[0]._fitness.note(f"p|k|{round_} {number}", 10, failed=False)
+        await two[0]._fitness.exchange()
+    assert len(two[0]._fitness._known) <= 50 + 40

@@ -19,7 +19,7 @@ from tests.scale.network import Host, Network
 
 APIS = 2
 WORKERS = 4
-SLOTS = 40  # of each worker
+SLOTS = 20  # of each worker
 PORT = 8080
 INLINE_BYTES = 1024  # so that bodies go through the object store
 BUCKET = "hermod"

@@ -153,8 +153,8 @@ def body_of(path: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def running(redis_url: str, folder: Path) -> Iterator[Place]:
-    """Start the simulator, the API and a worker."""
+def running(redis_url: str, folder: Path, **more: Any) -> Iterator[Place]:
+    """Start the simulator, the API and a worker; `more` is of the configuration."""
     simulator, port = free_port(), free_port()
     network = {"base_url": f"http://127.0.0.1:{simulator}", "max_retries": 0}
     keys = [{"value": PROVIDER_KEY}]
@@ -172,6 +172,7 @@ def running(redis_url: str, folder: Path) -> Iterator[Place]:
         },
         "redis": {"url": redis_url},
         "worker": {"lease_s": 2, "renew_s": 0.5, "grace_s": 0, "metrics_port": 0},
+        **more,
     }
     common = ("--config", written(folder / "config.json", document), "--data-dir", str(folder))
     with (

@@ -12,6 +12,7 @@ from worker.native_batches.anthropic import ANTHROPIC
 from worker.native_batches.gemini import GEMINI
 from worker.native_batches.offers import offers
 from worker.native_batches.openai import OPENAI
+from worker.native_batches.wires import Ask
 from worker.providers.catalog import ROWS
 from worker.routing import Router
 
@@ -40,7 +41,7 @@ def test_messages_are_created_in_one_body_under_ids_of_ours():
 def test_a_message_batch_counts_every_request_and_has_results_once_it_has_ended():
     seen = ANTHROPIC.seen(json.dumps(message_batch()).encode())
     assert (seen.ended, seen.total, seen.created_s, seen.mark) == (True, 10, 1767323045.0, None)
-    assert seen.results == ("/v1/messages/batches/msgbatch_1/results",)
+    assert seen.results == (Ask("GET", "/v1/messages/batches/msgbatch_1/results"),)
     for status in ("in_progress", "canceling"):
         running = ANTHROPIC.seen(json.dumps(message_batch(processing_status=status)).encode())
         assert (running.ended, running.results) == (False, ())
@@ -92,7 +93,7 @@ def test_requests_are_uploaded_as_lines_and_the_batch_carries_our_mark():
     asked = [json.loads(line) for line in file.splitlines()]
     usual = {"method": "POST", "url": "/v1/chat/completions", "body": {"model": "m"}}
     assert asked == [{"custom_id": f"{MARK}-{index}", **usual} for index in range(2)]
-    assert OPENAI.uploaded(b'{"id": "file-1"}') == "file-1"
+    assert OPENAI.uploaded(b'{"id": "file-1"}', MARK) == "file-1"
     create = json.loads(OPENAI.create(lines, "/chat/completions", MARK, "file-1").body)
     assert (create["input_file_id"], create["endpoint"]) == ("file-1", "/v1/chat/completions")
     assert create["metadata"] == {"hermod": MARK}
@@ -107,7 +108,8 @@ def test_a_batch_has_ended_in_its_final_states_only():
 def test_the_results_are_the_output_and_the_error_file_that_exist():
     assert OPENAI.seen(batch()).results == ()
     seen = OPENAI.seen(batch(output_file_id="file-o", error_file_id="file-e", metadata={"hermod": MARK}))
-    assert (seen.results, seen.mark) == (("/files/file-o/content", "/files/file-e/content"), MARK)
+    assert [result.path for result in seen.results] == ["/files/file-o/content", "/files/file-e/content"]
+    assert seen.mark == MARK
     assert OPENAI.seen(batch(metadata=None)).mark == ""
 
 

@@ -57,6 +57,7 @@ function follow(answer) {
   });
   source.onmessage = (event) => {
     if (event.data === "[DONE]") return;
+    if (state.textContent === "queued") show("running");
     const piece = JSON.parse(event.data);
     for (const choice of piece.choices || []) answer.textContent += (choice.delta && choice.delta.content) || "";
   };

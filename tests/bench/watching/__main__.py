@@ -1,15 +1,15 @@
-"""What watching costs a call: `uv run python -m tests.bench.watching [--quick]`.
+"""What watching costs a call: `uv run python -m tests.bench.watching [--traces] [--quick]`.
 
-Three gateways side by side, each an API process, a worker and a Redis of its own, before one simulator: one with
-metrics, traces and log fields taken out, one as it is, one that sends its traces to a collector that drops them. Every
-round asks each in turn; figures are medians, differences are of the same round.
+One gateway (an API process, a worker, a Redis) before the simulator, under a steady load of 16 connections for a second
+and a half, again and again: with metrics and log fields, and, every other time, with these taken out. With `--traces`
+it also sends its traces to a collector, which drops them. Figures are medians, of differences those of neighbours.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
-from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -17,73 +17,65 @@ from statistics import median
 import uvloop
 
 from tests.bench.overhead import gateways
-from tests.bench.overhead.client import paced, saturated
+from tests.bench.overhead.client import saturated
 from tests.bench.overhead.gateways import PLAIN, Gateway
 from tests.bench.overhead.processes import until_idle
 from tests.bench.server import Server
+from tests.bench.watching.switched import PUT_BACK, TAKE_OUT
 from tests.integration.otlp import Collector
 
-BARE = "unwatched"
 CONNECTIONS = 16
-RATE = 50.0
+SECONDS = 1.5
 MOST = 0.03
-"""Of p50 and of CPU, for watching without traces."""
+"""Of CPU and of p50 that watching may add, without traces."""
+Figures = dict[str, float]
 
 
-def started(stack: ExitStack, folder: Path) -> list[Gateway]:
-    """All three."""
-    (folder / "direct").mkdir()
-    simulator = stack.enter_context(gateways.direct(folder / "direct"))
-    collector = Collector()
-    stack.callback(collector.close)
-    kinds = {
-        BARE: ("tests.bench.watching.unwatched", {}),
-        "watched": ("deploy.cli", {}),
-        "traced": ("deploy.cli", {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}),
-    }
-    running = []
-    for name, (module, variables) in kinds.items():
-        own = folder / name
-        own.mkdir()
-        server = Server(own / "redis")
-        stack.callback(server.stop)
-        url = f"http://127.0.0.1:{simulator.ports[0]}"
-        gateway = gateways.hermod(own, url, server, 1, 1, module=module, variables=variables, name=name)
-        running.append(stack.enter_context(gateway))
-    return running
+def started(stack: ExitStack, folder: Path, *, traces: bool) -> Gateway:
+    """The gateway."""
+    simulator = stack.enter_context(gateways.direct(folder))
+    variables = {}
+    if traces:
+        collector = Collector()
+        stack.callback(collector.close)
+        variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
+    server = Server(folder / "redis")
+    stack.callback(server.stop)
+    url, module = f"http://127.0.0.1:{simulator.ports[0]}", "tests.bench.watching.switched"
+    return stack.enter_context(gateways.hermod(folder, url, server, 1, 1, module=module, variables=variables))
 
 
-def measure(gateway: Gateway, seconds: float) -> dict[str, float]:
-    """CPU for one call in microseconds, all of it and by role, and p50 in milliseconds of calls that come alone."""
-    request, before = gateway.request(PLAIN), gateway.cpu_s()
-    served = uvloop.run(saturated(gateway.ports, request, CONNECTIONS, seconds))
+def measure(gateway: Gateway, *, watched: bool) -> Figures:
+    """CPU of a call in microseconds, by role and in all, and p50 in milliseconds."""
+    for role in ("API", "worker"):
+        os.kill(gateway.processes[role][0], PUT_BACK if watched else TAKE_OUT)
+    before = gateway.cpu_s()
+    served = uvloop.run(saturated(gateway.ports, gateway.request(PLAIN), CONNECTIONS, SECONDS))
     until_idle(gateway.pids(), 15)
     spent = {role: 1e6 * (now - before[role]) / served.answered for role, now in gateway.cpu_s().items()}
-    alone = uvloop.run(paced(gateway.ports[0], request, RATE, seconds))
-    return {**spent, "CPU us": sum(spent.values()), "p50 ms": alone.p50_ms}
+    return {**spent, "all": sum(spent.values()), "p50 ms": served.p50_ms}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="three short rounds")
-    rounds, seconds = (3, 1.5) if parser.parse_args().quick else (15, 4.0)
-    found: dict[str, list[dict[str, float]]] = defaultdict(list)
+    parser.add_argument("--traces", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="five pairs instead of forty")
+    options = parser.parse_args()
+    pairs: list[tuple[Figures, Figures]] = []
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        running = started(stack, Path(name))
-        for gateway in running:
-            measure(gateway, 1.0)
-        for number in range(rounds):
-            # Each is first as often as the others: a machine has slower and faster minutes.
-            for gateway in running[number % 3 :] + running[: number % 3]:
-                found[gateway.name].append(measure(gateway, seconds))
-                shown = "  ".join(f"{what} {figure:8.2f}" for what, figure in found[gateway.name][-1].items())
-                print(f"{number + 1}/{rounds} {gateway.name:10}{shown}", flush=True)
-    for gateway_name, figures in found.items():
-        for what in figures[0]:
-            bare = [one[what] for one in found[BARE]]
-            more = median((one[what] - without) / without for one, without in zip(figures, bare, strict=True))
-            print(f"{gateway_name:10}{what:8}{median(one[what] for one in figures):9.2f}  {more:+.1%}")
-    print(f"most that `watched` may add to CPU and p50: {MOST:.0%}")
+        gateway = started(stack, Path(name), traces=options.traces)
+        measure(gateway, watched=True)
+        for number in range(5 if options.quick else 40):
+            # The second of a pair is now the one, now the other.
+            found = {watched: measure(gateway, watched=watched) for watched in (bool(number % 2), not number % 2)}
+            pairs.append((found[False], found[True]))
+    for what in pairs[0][0]:
+        without, added = (
+            median(bare[what] for bare, _ in pairs),
+            median(more[what] - bare[what] for bare, more in pairs),
+        )
+        print(f"{what:8}{without:9.2f} {added:+8.2f} {added / without:+.1%}")
+    print(f"most that may be added without traces: {MOST:.0%}")
 
 
 if __name__ == "__main__":

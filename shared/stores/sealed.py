@@ -1,0 +1,195 @@
+"""Blobs that nobody reads without the key: AES-256-GCM over any other store.
+
+    magic 4 │ version 1 │ zeros 3 │ key id 8 │ salt 16 ║ frame 0 │ frame 1 │ … │ last frame
+
+A frame is 64 KiB of the blob (the last one less, perhaps nothing) and its tag of 16 bytes. Every write has a key of its
+own, derived (HKDF-SHA-256) from the operator's with the salt and the blob's name, which is also authenticated with each
+frame's number and whether it is the last: a blob that was changed, cut, put together anew or put in another's place is
+refused. Blobs that were written before there was a key are refused too, for anybody who can write there can make one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from shared.errors import GatewayError
+from shared.stores.blobs import BINARY, BlobInfo, Blobs, check_key, check_range
+
+KEY_BYTES = 32
+FRAME_BYTES = 64 * 1024
+_TAG = 16
+_SEALED = FRAME_BYTES + _TAG
+_MAGIC = b"HRMD\x01\0\0\0"
+_ID, _SALT = 8, 16
+_HEAD = len(_MAGIC) + _ID + _SALT
+
+
+class SealedBlobs:
+    """See Blobs; content is sealed on its way to `inner` and opened on its way back.
+
+    Every method that reads raises GatewayError (`blob_unreadable`) for what the keys do not open.
+    """
+
+    def __init__(self, inner: Blobs, keys: Sequence[bytes]) -> None:
+        """`keys` of 32 bytes: the first seals, all open."""
+        self._inner = inner
+        self._keys = {_id_of(key): key for key in keys}
+        self._first = _id_of(keys[0])
+
+    async def put(self, key: str, data: bytes, *, content_type: str = BINARY) -> None:
+        """See Blobs."""
+        await self._inner.put(key, b"".join(self._writer(key).whole(data)), content_type=content_type)
+
+    async def put_stream(self, key: str, chunks: AsyncIterator[bytes], *, content_type: str = BINARY) -> int:
+        """See Blobs."""
+        writer = self._writer(key)
+        await self._inner.put_stream(key, writer.stream(chunks), content_type=content_type)
+        return writer.size
+
+    async def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """See Blobs."""
+        return b"".join([chunk async for chunk in self.read(key, start, length)])
+
+    async def read(self, key: str, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
+        """See Blobs. A chunk is a frame, or the part of one that was asked for."""
+        check_range(start, length)
+        head, total = await self._inner.get(key, 0, _HEAD), await self._inner.size(key)
+        reader, size = self._reader(key, head), _opened_size(total)
+        end = size if length is None else min(size, start + length)
+        if start >= end and (start or size):
+            return
+        first, last = start // FRAME_BYTES, _frames(total) - 1
+        until = last if length is None else max(first, (end - 1) // FRAME_BYTES)
+        begin = _HEAD + first * _SEALED
+        held = bytearray()
+        number = first
+        async for chunk in self._inner.read(key, begin, (until - first + 1) * _SEALED):
+            held += chunk
+            while len(held) >= _SEALED:
+                frame = reader.open(bytes(held[:_SEALED]), number, last=number == last)
+                yield _part(frame, number, start, end)
+                del held[:_SEALED]
+                number += 1
+        if held or number <= until:
+            frame = reader.open(bytes(held), number, last=number == last)
+            if part := _part(frame, number, start, end):  # none of an empty blob
+                yield part
+
+    async def size(self, key: str) -> int:
+        """See Blobs."""
+        return _opened_size(await self._inner.size(key))
+
+    async def delete(self, key: str) -> None:
+        """See Blobs."""
+        await self._inner.delete(key)
+
+    async def list(self, prefix: str) -> AsyncGenerator[BlobInfo, None]:
+        """See Blobs."""
+        async for info in self._inner.list(prefix):
+            yield BlobInfo(info.key, _opened_size(info.size), info.modified_s)
+
+    async def ready(self) -> None:
+        """See Blobs."""
+        await self._inner.ready()
+
+    async def close(self) -> None:
+        """See Blobs."""
+        await self._inner.close()
+
+    def _writer(self, name: str) -> _Writer:
+        head = _MAGIC + self._first + os.urandom(_SALT)
+        return _Writer(_Seal(self._keys[self._first], head, check_key(name)))
+
+    def _reader(self, name: str, head: bytes) -> _Seal:
+        if len(head) < _HEAD or not head.startswith(_MAGIC):
+            raise _unreadable(name, "it is not encrypted, or no blob of ours")
+        key = self._keys.get(head[len(_MAGIC) : len(_MAGIC) + _ID])
+        if key is None:
+            raise _unreadable(name, "it was encrypted with a key that object_store.encryption_keys does not list")
+        return _Seal(key, head, name)
+
+
+class _Seal:
+    """The key of one write of one blob."""
+
+    def __init__(self, key: bytes, head: bytes, name: str) -> None:
+        self.head = head
+        self._name = name
+        info = b"hermod blob " + name.encode()
+        self._cipher = AESGCM(HKDF(SHA256(), KEY_BYTES, head[-_SALT:], info).derive(key))
+
+    def close(self, data: bytes, number: int, *, last: bool) -> bytes:
+        return self._cipher.encrypt(_nonce(number, last=last), data, self._aad())
+
+    def open(self, sealed: bytes, number: int, *, last: bool) -> bytes:
+        try:
+            return self._cipher.decrypt(_nonce(number, last=last), sealed, self._aad())
+        except InvalidTag as error:
+            raise _unreadable(self._name, "it was changed, cut, or is another's") from error
+
+    def _aad(self) -> bytes:
+        return self.head + self._name.encode()
+
+
+class _Writer:
+    """Cuts what comes into frames; `size` counts it."""
+
+    def __init__(self, seal: _Seal) -> None:
+        self._seal = seal
+        self.size = 0
+
+    def whole(self, data: bytes) -> list[bytes]:
+        self.size = len(data)
+        cut = [data[at : at + FRAME_BYTES] for at in range(0, len(data), FRAME_BYTES)] or [b""]
+        return [self._seal.head] + [
+            self._seal.close(frame, number, last=number == len(cut) - 1) for number, frame in enumerate(cut)
+        ]
+
+    async def stream(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        held, number = bytearray(), 0
+        yield self._seal.head
+        async for chunk in chunks:
+            self.size += len(chunk)
+            held += chunk
+            while len(held) > FRAME_BYTES:  # what may be the last one is kept
+                yield self._seal.close(bytes(held[:FRAME_BYTES]), number, last=False)
+                del held[:FRAME_BYTES]
+                number += 1
+        yield self._seal.close(bytes(held), number, last=True)
+
+
+def _id_of(key: bytes) -> bytes:
+    return hashlib.sha256(b"hermod key id " + key).digest()[:_ID]
+
+
+def _nonce(number: int, *, last: bool) -> bytes:
+    """Never twice under one key: each write has its own."""
+    return bytes([last]) + number.to_bytes(11, "big")
+
+
+def _frames(sealed_size: int) -> int:
+    return max(1, -(-(sealed_size - _HEAD) // _SEALED))
+
+
+def _opened_size(sealed_size: int) -> int:
+    return max(0, sealed_size - _HEAD - _frames(sealed_size) * _TAG)
+
+
+def _part(frame: bytes, number: int, start: int, end: int) -> bytes:
+    begin = number * FRAME_BYTES
+    return frame[max(0, start - begin) : end - begin]
+
+
+def _unreadable(name: str, why: str) -> GatewayError:
+    return GatewayError(
+        f"The gateway cannot read {name.partition('/')[0]}/… in its object store: {why}.",
+        code="blob_unreadable",
+        should_retry=False,
+    )

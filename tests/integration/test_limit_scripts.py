@@ -1,0 +1,211 @@
+"""The scripts that all workers' calls go through, whatever order they come in and however often each is sent."""
+
+import asyncio
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.ids import job_id
+from shared.stores.redis import RedisStore
+from tests.integration.conftest import until
+from worker.limit_admit import ADMIT
+from worker.limit_endings import SETTLE, TROUBLE
+from worker.limit_scripts import JOIN, KNOWN, RENEW
+
+GATE, PROVIDER = "p|k|m", "p"
+LEASE_MS = 60_000
+A_MINUTE, AT_ONCE = 6000, 8
+"""A thousand requests at once, then a hundred a second, of which eight may be on their way."""
+
+
+class Gate:
+    """One gate as workers use it."""
+
+    def __init__(self, store, requests=A_MINUTE, tokens=0, calls=0):
+        self.store = store
+        self.line = f"{GATE} {PROVIDER} {requests} {tokens} {calls}"
+
+    async def admit(self, call, *, job="", lane="async", horizon=5000, tokens=10):
+        return await self.store.run(ADMIT, job or job_id(), call, lane, horizon, LEASE_MS, tokens, 0, self.line)
+
+    async def settle(self, call, *, tokens=10, used=10, told=""):
+        await self.store.run(SETTLE, GATE, PROVIDER, call, "5", tokens, 0, used, 0, told)
+
+    async def trouble(self, call, kind, told_ms=0):
+        return await self.store.run(TROUBLE, GATE, PROVIDER, call, kind, told_ms, 1, "")
+
+    async def full_at(self, kind):
+        """When the bucket will be full, in ms."""
+        return float(await self.store.call("HGET", f"hermod:gate:{GATE}", f"{kind}:tat") or 0)
+
+    async def on_their_way(self):
+        return {call.decode() for call in await self.store.call("ZRANGE", f"hermod:calls:{GATE}", 0, -1)}
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [
+                "admit",
+                "admit",
+                "admit",
+                "settle",
+                "settle",
+                "limited",
+                "busy",
+                "slow",
+                "failed",
+                "refused",
+                "over",
+                "renew",
+            ]
+        ),
+        st.integers(0, 30),
+        st.booleans(),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_happens_the_calls_on_their_way_are_those_that_were_let_in_and_have_not_ended(server, steps):
+    asyncio.run(_walk(server.url, steps))
+
+
+async def _walk(url, steps):
+    store = RedisStore(url)
+    await store.call("FLUSHALL")
+    gate, flying, number = Gate(store, calls=AT_ONCE), [], 0
+    for what, pick, twice in steps:
+        if what == "admit":
+            number += 1
+            call = f"w:{number}"
+            shut = await is_shut(gate)
+            verdicts = [await gate.admit(call) for _ in range(1 + twice)]
+            opened = [verdict[0] for verdict in verdicts]
+            assert opened in ([1], [0], [1, 1], [0, 0]), "sent again, the answer is the same"
+            if opened[0]:
+                assert not shut, "let in while nothing was to be sent"
+                flying.append(call)
+            assert len(flying) <= AT_ONCE
+        elif flying:
+            call = flying[pick % len(flying)]
+            if what == "renew":
+                await store.run(RENEW, GATE, PROVIDER, call, LEASE_MS)
+                continue
+            flying.remove(call)
+            for _ in range(1 + twice):
+                if what == "settle":
+                    await gate.settle(call)
+                else:
+                    await gate.trouble(call, what, 200 if what == "limited" else 0)
+        assert await gate.on_their_way() == set(flying)
+    for call in flying:
+        await gate.settle(call)
+    assert await gate.on_their_way() == set()
+    await store.close()
+
+
+async def is_shut(gate):
+    """Whether nothing is to be sent, and for long enough that it still holds at the next step."""
+    ends = await gate.store.call("HMGET", f"hermod:gate:{GATE}", "open", "pause")
+    return any(float(end or 0) > time.time() * 1000 + 100 for end in ends)
+
+
+async def test_a_call_that_is_sent_again_because_its_reply_was_lost_is_paid_and_corrected_once(store):
+    gate = Gate(store, tokens=60_000)
+    assert await gate.admit("w:1", tokens=1000) == [1, 1]
+    paid = await gate.full_at("own-tokens")
+    assert await gate.admit("w:1", tokens=1000) == [1, 1]
+    assert await gate.full_at("own-tokens") == paid
+    for _ in range(3):
+        await gate.settle("w:1", tokens=1000, used=400)
+    assert await gate.full_at("own-tokens") == pytest.approx(paid - 600, abs=1)
+
+
+async def test_a_call_larger_than_a_bucket_goes_when_that_is_full_and_is_paid_in_full(store):
+    gate = Gate(store, requests=0, tokens=60_000)  # ten thousand at once, then one a ms
+    now = time.time() * 1000
+    assert await gate.admit("w:1", tokens=40_000) == [1, 1]
+    assert await gate.full_at("own-tokens") == pytest.approx(now + 40_000, abs=500)
+    waits = await gate.admit("w:2", tokens=40_000, horizon=60_000)
+    assert waits[2] == pytest.approx(40_000, abs=500), "until the bucket is full again"
+
+
+async def test_a_large_call_gets_its_turn_although_small_ones_keep_coming(store):
+    gate = Gate(store, requests=0, tokens=60_000)
+    assert await gate.admit("w:0", tokens=9_900) == [1, 1]
+    for number in range(45):  # what small ones have reserved fills the five seconds ahead
+        await gate.admit(f"w:s{number}", tokens=100)
+    large = job_id()
+    first = await gate.admit("w:large", job=large, tokens=9000)
+    again = await gate.admit("w:large", job=large, tokens=9000)
+    assert again[2] <= first[2], "a turn is reserved"
+    assert await store.call("ZSCORE", f"hermod:turns:{GATE}", large)
+
+
+async def test_a_turn_far_ahead_is_kept_when_its_job_asks_again(store):
+    gate, job = Gate(store, requests=0, tokens=60_000), job_id()
+    await gate.admit("w:1", tokens=40_000)
+    await gate.admit("w:2", job=job, tokens=10_000, horizon=40_000)
+    paid = await gate.full_at("own-tokens")
+    told = await gate.admit("w:2", job=job, tokens=10_000, horizon=1000)
+    assert told[2] == pytest.approx(40_000, abs=1000)
+    assert await gate.full_at("own-tokens") == paid
+
+
+async def test_after_the_servers_clock_was_put_back_nothing_stands_still_for_as_long(store):
+    gate = Gate(store, tokens=60_000)
+    await gate.admit("w:1")
+    ahead = (time.time() + 86_400) * 1000
+    times = {"pause": ahead, "pause_why": "rate_limited", "own-tokens:tat": ahead, "own-requests:tat": ahead}
+    await store.call("HSET", f"hermod:gate:{GATE}", *(word for pair in times.items() for word in pair))
+    assert (await gate.admit("w:2"))[0] == 1
+    await store.call("HSET", f"hermod:gate:{GATE}", "open", ahead, "open_why", "key_set_aside")
+    assert (await gate.admit("w:3"))[0] == 1
+
+
+async def test_the_calls_of_a_worker_that_was_frozen_correct_nothing_and_come_not_back(store):
+    gate = Gate(store, tokens=60_000, calls=AT_ONCE)
+    await store.run(ADMIT, job_id(), "frozen:1", "async", 5000, 1, 1000, 0, gate.line)
+    await until(lambda: gone(gate, "frozen:1"))
+    paid = await gate.full_at("own-tokens")
+    await store.run(RENEW, GATE, PROVIDER, "frozen:1", LEASE_MS)
+    await gate.settle("frozen:1", tokens=1000, used=1)
+    assert await gate.on_their_way() == set()
+    assert await gate.full_at("own-tokens") == paid
+
+
+async def gone(gate, call):
+    other = job_id()
+    opened, *_ = await gate.admit(other)
+    assert opened
+    await gate.trouble(other, "over")
+    return call not in await gate.on_their_way()
+
+
+async def test_a_call_that_was_on_its_way_when_its_gate_came_to_be_watched_is_counted_and_paid(store):
+    gate = Gate(store, requests=0)
+    await gate.settle("", told="requests 10 6000 5900")
+    before = await gate.full_at("requests")
+    for number in range(50):
+        await store.run(JOIN, GATE, PROVIDER, f"w:{number}", LEASE_MS, 10, 10)
+    assert await gate.full_at("requests") == pytest.approx(before + 500, abs=1)
+    assert len(await gate.on_their_way()) == 50
+    [known] = await store.run(KNOWN, "hermod:gates")
+    assert known.startswith(GATE.encode())
+
+
+async def test_nothing_is_kept_for_ever_of_a_gate_that_nobody_uses_any_more(store):
+    """Clients name models, and may think of any number."""
+    gate = Gate(store, tokens=60_000, calls=AT_ONCE)
+    for number in range(AT_ONCE + 2):
+        await gate.admit(f"w:{number}", tokens=2000)
+    await gate.settle("w:0", told="requests 10 6000 5900")
+    await gate.trouble("w:1", "limited")
+    await gate.settle("w:2")
+    for key in await store.call("KEYS", "hermod:*"):
+        assert key == b"hermod:gates" or await store.call("PTTL", key) > 0, key
