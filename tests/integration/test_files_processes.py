@@ -14,7 +14,7 @@ import pytest
 
 from deploy.probes import free_port
 from shared.ids import uuid_of
-from tests.integration.test_files import EDGE, FORM, OPENAI, PURPOSE, blobs, form, part
+from tests.integration.test_files import EDGE, FORM, OPENAI, PURPOSE, form, part
 from tests.integration.test_jobs_surface import answers, hermod, until, written
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads /proc")
@@ -22,6 +22,11 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reas
 LARGE = 300 << 20
 CHUNK = bytes(range(256)) * 256
 MOST_GROWTH = 60 << 20
+
+
+def blobs(folder: Path) -> list[str]:
+    """What lies in an object store that is a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 @contextlib.contextmanager
