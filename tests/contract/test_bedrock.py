@@ -1,30 +1,24 @@
 """Models on Bedrock, behind the gateway: plain, streamed, tools, as a job, through both SDKs; signed and with a key."""
 
-import contextlib
 import json
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import anthropic
 import openai
 import pytest
 
-from tests.contract import process
-from tests.contract.asking import KEY, PIXEL, USE_WEATHER, WEATHER, turn
+from tests.contract import any_provider, process
+from tests.contract.any_provider import GPT_TOOLS
+from tests.contract.asking import KEY, PIXEL, USE_WEATHER, turn
 from tests.contract.process import Gateway, eventually
+from tests.contract.simulator import simulating
 from tests.contract.wire import TIMEOUT_S, Ledger, ask
 
 CLAUDE = "us.anthropic.claude-opus-4-8-v1:0"
 SIGNED = "amazon.nova-pro-v1:0"
 PROFILE = "arn:aws:bedrock:eu-central-1:123456789012:application-inference-profile/abc"
 BOTH_KEYS = pytest.mark.parametrize("model", [f"bedrock/{CLAUDE}", f"bedrock/{SIGNED}", "bedrock/profile"])
-CLAUDE_TOOLS = [{"name": "weather", "description": "Tells it.", "input_schema": WEATHER}]
-GPT_TOOLS = [{"type": "function", "function": {"name": "weather", "description": "Tells it.", "parameters": WEATHER}}]
 DONE_WITHIN_S = 20.0
-STARTS_WITHIN_S = 15.0
 
 
 def _config(simulator: str) -> dict[str, object]:
@@ -39,34 +33,11 @@ def _config(simulator: str) -> dict[str, object]:
     return {"providers": {"bedrock": bedrock, "openai": openai_}}
 
 
-@contextlib.contextmanager
-def _simulator(folder: Path) -> Iterator[str]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = str(listener.getsockname()[1])
-    command = [str(Path(sys.executable).with_name("hermod")), "simulate", "--port", port]
-    url, environment = f"http://127.0.0.1:{port}", process.clean_environment()
-    with (folder / "simulator.log").open("wb") as output:
-        started = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        eventually(lambda: _answers(url), STARTS_WITHIN_S, "the simulator does not start")
-        yield url
-    finally:
-        started.terminate()
-        started.wait()
-
-
-def _answers(url: str) -> bool:
-    with contextlib.suppress(OSError):
-        return ask(url, "GET", "/__health").status == 200
-    return False
-
-
 @pytest.fixture(scope="module")
 def bedrock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway with Bedrock and OpenAI behind it, both simulated."""
     folder = tmp_path_factory.mktemp("bedrock")
-    with _simulator(folder) as url:
+    with simulating(folder) as url:
         config = folder / "config.json"
         config.write_text(json.dumps(_config(url)))
         gateway = process.start(folder, config)
@@ -89,47 +60,18 @@ def gpt(bedrock: Gateway) -> Iterator[openai.OpenAI]:
 
 @BOTH_KEYS
 def test_the_anthropic_sdk_hears_the_same_plain_and_streamed(claude: anthropic.Anthropic, model):
-    asked = {"model": model, "messages": turn(), "max_tokens": 100}
-    plain = claude.messages.create(**asked)
-    with claude.messages.stream(**asked) as stream:
-        streamed = stream.get_final_message()
-    assert plain.content[0].text
-    assert plain.id
-    assert streamed.id
-    assert plain.model == streamed.model == model.removeprefix("bedrock/")
-    assert [block.text for block in streamed.content] == [block.text for block in plain.content]
-    assert (streamed.stop_reason, streamed.usage) == (plain.stop_reason, plain.usage)
-    assert plain.usage.output_tokens > 0
+    plain = any_provider.says_the_same_plain_and_streamed_to_anthropics(claude, model)
+    assert plain.model == model.removeprefix("bedrock/")
 
 
 @BOTH_KEYS
 def test_the_openai_sdk_hears_the_same_plain_and_streamed(gpt: openai.OpenAI, model):
-    asked = {"model": model, "messages": turn()}
-    plain = gpt.chat.completions.create(**asked)
-    with gpt.chat.completions.stream(**asked, stream_options={"include_usage": True}) as stream:
-        streamed = stream.get_final_completion()
-    assert plain.choices[0].message.content
-    assert streamed.choices[0].message.content == plain.choices[0].message.content
-    assert streamed.usage.total_tokens == plain.usage.total_tokens > 0
-    response = gpt.responses.create(model=model, input=turn()[0]["content"])
-    assert (response.status, response.output_text) == ("completed", plain.choices[0].message.content)
+    any_provider.says_the_same_plain_and_streamed_to_openais(gpt, model)
 
 
 @BOTH_KEYS
 def test_a_tool_is_called_and_its_result_understood_through_the_anthropic_sdk(claude: anthropic.Anthropic, model):
-    asked = {"model": model, "max_tokens": 100, "tools": CLAUDE_TOOLS, "messages": turn(USE_WEATHER)}
-    with claude.messages.stream(**asked) as stream:
-        streamed = stream.get_final_message()
-    (call,) = streamed.content
-    assert (call.type, call.name, set(call.input), streamed.stop_reason) == (
-        "tool_use",
-        "weather",
-        {"city"},
-        "tool_use",
-    )
-    result = {"type": "tool_result", "tool_use_id": call.id, "content": "thunderstorms"}
-    turns = [*asked["messages"], {"role": "assistant", "content": streamed.content}, *turn([result])]
-    assert "thunderstorms" in claude.messages.create(**{**asked, "messages": turns}).content[0].text
+    any_provider.calls_a_tool_of_anthropics_and_understands_its_result(claude, model)
 
 
 @BOTH_KEYS

@@ -6,58 +6,31 @@ import anthropic
 import openai
 import pytest
 
+from tests.contract import any_provider
+from tests.contract.any_provider import CLAUDE_TOOLS, GPT_TOOLS
 from tests.contract.asking import PIXEL, USE_WEATHER, WEATHER, turn
 from tests.contract.process import Gateway, eventually
 from tests.contract.wire import ask
 
 BUDGETED, SIGNING, ON_VERTEX = "gemini/gemini-2.5-flash", "gemini/gemini-3-pro", "vertex/gemini-3-flash-preview"
 EVERY_MODEL = pytest.mark.parametrize("model", [BUDGETED, SIGNING, ON_VERTEX])
-CLAUDE_TOOLS = [{"name": "weather", "description": "Tells it.", "input_schema": WEATHER}]
-GPT_TOOLS = [{"type": "function", "function": {"name": "weather", "description": "Tells it.", "parameters": WEATHER}}]
 FLAT_TOOLS = [{"type": "function", "name": "weather", "description": "Tells it.", "parameters": WEATHER}]
 DONE_WITHIN_S = 20.0
 
 
 @EVERY_MODEL
 def test_the_anthropic_sdk_hears_the_same_plain_and_streamed(claude: anthropic.Anthropic, model):
-    asked = {"model": model, "messages": turn(), "max_tokens": 100, "system": "Be brief."}
-    plain = claude.messages.create(**asked)
-    with claude.messages.stream(**asked) as stream:
-        streamed = stream.get_final_message()
-    assert plain.content[0].text
-    assert [block.text for block in streamed.content] == [block.text for block in plain.content]
-    assert (streamed.stop_reason, streamed.usage) == (plain.stop_reason, plain.usage)
-    assert plain.usage.output_tokens > 0
+    any_provider.says_the_same_plain_and_streamed_to_anthropics(claude, model)
 
 
 @EVERY_MODEL
 def test_the_openai_sdk_hears_the_same_plain_and_streamed(gpt: openai.OpenAI, model):
-    asked = {"model": model, "messages": turn()}
-    plain = gpt.chat.completions.create(**asked)
-    with gpt.chat.completions.stream(**asked, stream_options={"include_usage": True}) as stream:
-        streamed = stream.get_final_completion()
-    assert plain.choices[0].message.content
-    assert streamed.choices[0].message.content == plain.choices[0].message.content
-    assert streamed.usage.total_tokens == plain.usage.total_tokens > 0
-    response = gpt.responses.create(model=model, input=turn()[0]["content"])
-    assert (response.status, response.output_text) == ("completed", plain.choices[0].message.content)
+    any_provider.says_the_same_plain_and_streamed_to_openais(gpt, model)
 
 
 @EVERY_MODEL
 def test_a_tool_is_called_and_its_result_understood_through_the_anthropic_sdk(claude: anthropic.Anthropic, model):
-    asked = {"model": model, "max_tokens": 100, "tools": CLAUDE_TOOLS, "messages": turn(USE_WEATHER)}
-    with claude.messages.stream(**asked) as stream:
-        streamed = stream.get_final_message()
-    (call,) = streamed.content
-    assert (call.type, call.name, set(call.input), streamed.stop_reason) == (
-        "tool_use",
-        "weather",
-        {"city"},
-        "tool_use",
-    )
-    result = {"type": "tool_result", "tool_use_id": call.id, "content": "thunderstorms"}
-    turns = [*asked["messages"], {"role": "assistant", "content": streamed.content}, *turn([result])]
-    assert "thunderstorms" in claude.messages.create(**{**asked, "messages": turns}).content[0].text
+    any_provider.calls_a_tool_of_anthropics_and_understands_its_result(claude, model)
 
 
 @EVERY_MODEL
