@@ -100,6 +100,15 @@ class Losses:
         own = self._own(path)
         return InvalidRequest(f"{own}: {why}", param=own)
 
+    def drop_chance(self, request: ChatRequest) -> None:
+        """Leave out seed and penalties, which steer chance; without them the answer is as good."""
+        if request.seed is not None:
+            self.drop("seed")
+        if request.presence_penalty:
+            self.drop("presence_penalty")
+        if request.frequency_penalty:
+            self.drop("frequency_penalty")
+
     def names(self) -> tuple[str, ...]:
         """What was left out, in order."""
         return tuple(self._names.values())

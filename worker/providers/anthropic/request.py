@@ -11,12 +11,10 @@ from worker.providers.anthropic.turns import turns
 from worker.providers.base import Rendered
 from worker.providers.claude import plan
 from worker.providers.losses import Losses
+from worker.providers.parameters import with_type
 
 _ENCODER = msgspec.json.Encoder()
-_FIELDS = msgspec.json.Decoder(dict[str, Raw])
 
-_NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
-_OBJECT = Raw(b'"object"')
 
 _MAX_TEMPERATURE = 1.0
 _DEFAULT_SAMPLING = 1.0
@@ -34,7 +32,7 @@ def render(request: ChatRequest, provider: str) -> Rendered:
     losses = Losses(provider, request)
     for field in request.foreign:
         losses.drop_field(field)
-    _drop_sampling(request, losses)
+    losses.drop_chance(request)
     max_tokens, thinking, effort = plan(request, losses)
     tools = _tools(request, losses)
     body = wire.RequestOut(
@@ -54,16 +52,6 @@ def render(request: ChatRequest, provider: str) -> Rendered:
         stream=request.stream,
     )
     return Rendered(_ENCODER.encode(body), losses.names())
-
-
-def _drop_sampling(request: ChatRequest, losses: Losses) -> None:
-    """Seed and penalties steer chance; without them the answer is as good."""
-    if request.seed is not None:
-        losses.drop("seed")
-    if request.presence_penalty:
-        losses.drop("presence_penalty")
-    if request.frequency_penalty:
-        losses.drop("frequency_penalty")
 
 
 def _system(system: tuple[Text, ...]) -> list[wire.TextBlock]:
@@ -89,21 +77,10 @@ def _tools(request: ChatRequest, losses: Losses) -> list[wire.CustomTool | Raw]:
 
 def _tool(tool: Tool | Foreign, losses: Losses) -> wire.CustomTool | Raw:
     if isinstance(tool, Tool):
-        return wire.CustomTool(tool.name, _schema(tool.parameters), tool.description, tool.strict)
+        return wire.CustomTool(tool.name, with_type(tool.parameters), tool.description, tool.strict)
     if tool.wire != wire.WIRE:
         raise losses.refuse_foreign(tool)
     return tool.raw
-
-
-def _schema(parameters: Raw | None) -> Raw:
-    """The schema untouched, but with the `type` that OpenAI lets callers omit and Anthropic demands."""
-    if parameters is None:
-        return _NO_PARAMETERS
-    try:
-        fields = _FIELDS.decode(parameters)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return parameters
-    return parameters if "type" in fields else Raw(_ENCODER.encode({"type": _OBJECT, **fields}))
 
 
 def _tool_choice(request: ChatRequest) -> wire.ToolChoice | None:

@@ -38,7 +38,7 @@ def render(request: ChatRequest, provider: str) -> Rendered:
     """
     losses = Losses(provider, request)
     own = _own(request, losses)
-    _drop_sampling(request, losses)
+    losses.drop_chance(request)
     if request.max_tokens == 0:
         raise losses.refuse("max_tokens", "Warming a cache without an answer is not possible here.")
     max_tokens, thinking, effort = models.reasoning(request, losses)
@@ -81,16 +81,6 @@ def _given(own: dict[str, Raw], losses: Losses) -> dict[str, Raw]:
         return _FIELDS.decode(own[name]) if name in own else {}
     except msgspec.DecodeError as error:
         raise losses.invalid(name, "This must be an object.") from error
-
-
-def _drop_sampling(request: ChatRequest, losses: Losses) -> None:
-    """Seed and penalties steer chance; without them the answer is as good."""
-    if request.seed is not None:
-        losses.drop("seed")
-    if request.presence_penalty:
-        losses.drop("presence_penalty")
-    if request.frequency_penalty:
-        losses.drop("frequency_penalty")
 
 
 def _system(system: tuple[Text, ...]) -> list[wire.Block]:

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import re
 
-import msgspec
-from msgspec import Raw
-
 from shared.chat import ChatRequest, Foreign, Tool, ToolCall, ToolChoice
 from shared.wire import bedrock as wire
 from worker.providers.losses import Losses
+from worker.providers.parameters import NO_PARAMETERS, with_type
 
 FORBIDDEN = "Answer without calling a tool."
 """The choice that Converse lacks, in words."""
 
-_FIELDS = msgspec.json.Decoder(dict[str, Raw])
-_ENCODER = msgspec.json.Encoder()
-_NO_PARAMETERS = Raw(b'{"type":"object","properties":{}}')
-_OBJECT = Raw(b'"object"')
 
 _ONE_CALL_AT_MOST = re.compile(r"claude-(?!instant|2|3)")
 """Models whose own `tool_choice` may stand in additionalModelRequestFields."""
@@ -62,19 +56,8 @@ def _is_left(tool: Tool | Foreign, choice: ToolChoice) -> bool:
 def _spec(tool: Tool | Foreign, losses: Losses) -> wire.Tool:
     if isinstance(tool, Foreign):
         raise losses.refuse_foreign(tool)
-    schema = wire.InputSchema(_schema(tool.parameters))
+    schema = wire.InputSchema(with_type(tool.parameters))
     return wire.Tool(wire.ToolSpec(tool.name, schema, tool.description or None, tool.strict))
-
-
-def _schema(parameters: Raw | None) -> Raw:
-    """The schema untouched, but with the `type` that OpenAI lets callers omit and Converse demands."""
-    if parameters is None:
-        return _NO_PARAMETERS
-    try:
-        fields = _FIELDS.decode(parameters)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return parameters
-    return parameters if "type" in fields else Raw(_ENCODER.encode({"type": _OBJECT, **fields}))
 
 
 def _choice(choice: ToolChoice) -> wire.ToolChoice | None:
@@ -91,4 +74,4 @@ def _called(request: ChatRequest) -> list[wire.Tool]:
     """Stand-ins for the tools that the history has calls of."""
     parts = (part for message in request.messages for part in message.content)
     names = dict.fromkeys(part.name for part in parts if isinstance(part, ToolCall))
-    return [wire.Tool(wire.ToolSpec(name, wire.InputSchema(_NO_PARAMETERS))) for name in names]
+    return [wire.Tool(wire.ToolSpec(name, wire.InputSchema(NO_PARAMETERS))) for name in names]
