@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from litestar.response.base import ASGIResponse
 from litestar.response.streaming import ASGIStreamingResponse
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from shared.dialects.base import Dialect
 from shared.errors import Cancelled, GatewayError
@@ -32,6 +33,16 @@ def finished(dialect: Dialect, job: Job, outcome: Outcome) -> ASGIResponse:
     # The job failed, the poll did not: an SDK that polls again would get the same answer.
     headers = {**outcome.headers, "x-bf-async-status": state.value, "x-should-retry": "false"}
     return _json(dialect, job, outcome.status, body, headers)
+
+
+def followed(answer: ASGIApp, then: Callable[[], Awaitable[object]]) -> ASGIApp:
+    """The answer, and what is done once all of it has gone to the connection."""
+
+    async def send(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(scope, receive, send)
+        await then()
+
+    return send
 
 
 def pending(dialect: Dialect, job: Job, state: State, body: bytes = b"", *, waited: bool) -> ASGIResponse:

@@ -65,6 +65,7 @@ class Wishes(msgspec.Struct, frozen=True):
         session: requests of one go to the same provider key; empty for none.
         trace: the client's `traceparent`; empty for none.
         webhook: name of the endpoint that is to hear of the end; empty for none.
+        read_once: a poll that brings the outcome also deletes it.
     """
 
     submit: bool
@@ -78,6 +79,7 @@ class Wishes(msgspec.Struct, frozen=True):
     session: str = ""
     trace: str = ""
     webhook: str = ""
+    read_once: bool = False
 
 
 def wishes(headers: Mapping[str, str], client: ClientSettings) -> Wishes:
@@ -94,6 +96,7 @@ def wishes(headers: Mapping[str, str], client: ClientSettings) -> Wishes:
         key=_key(headers),
         session=_name("x-bf-session-id", headers.get("x-bf-session-id", "")),
         webhook=_name("x-bf-async-webhook", headers.get("x-bf-async-webhook", "")),
+        read_once=flag("x-bf-async-delete-on-read", headers.get("x-bf-async-delete-on-read")),
         trace=valid(headers.get("traceparent", "")),
     )
 

@@ -53,7 +53,22 @@ _SENT = ("409", "413", "415", "429")
 _ASKED = ("402", "429", "499", "502", "504", "529", "4XX", "5XX")
 """A provider's own statuses are passed on."""
 _WAITS = ("Prefer", "x-bf-async-wait")
-_RUNS = ("x-bf-async", "x-bf-async-id", "x-bf-async-job-result-ttl", "Idempotency-Key", *_WAITS)
+_RUNS = (
+    "x-bf-async",
+    "x-bf-async-id",
+    "x-bf-async-job-result-ttl",
+    "x-bf-async-delete-on-read",
+    "x-bf-async-webhook",
+    "x-bf-cache-key",
+    "x-bf-cache-ttl",
+    "x-bf-cache-type",
+    "x-bf-cache-threshold",
+    "x-bf-cache-no-store",
+    "x-bf-api-key",
+    "x-bf-session-id",
+    "Idempotency-Key",
+    *_WAITS,
+)
 _PAGES = ("limit", "after", "before", "after_id", "before_id")
 
 _OPEN = Fact(security="open")
@@ -179,6 +194,15 @@ _HEADERS = (
     _header("x-bf-async", "`true`: submit as a job; the answer is a placeholder with its id."),
     _header("x-bf-async-id", "Poll that job; the body is not read."),
     _header("x-bf-async-job-result-ttl", "Seconds that the outcome is kept after the job has ended."),
+    _header("x-bf-async-delete-on-read", "`true`, on a poll: the outcome is deleted once it has been sent."),
+    _header("x-bf-async-webhook", "Name of the endpoint that hears of the job's end."),
+    _header("x-bf-cache-key", "Answer from the response cache, or keep the answer there, under this key."),
+    _header("x-bf-cache-ttl", "Seconds, or as in `5m`, that the answer is kept."),
+    _header("x-bf-cache-type", "`direct` for an equal request, `semantic` for one that means the same."),
+    _header("x-bf-cache-threshold", "Least similarity of a semantic hit, 0 to 1."),
+    _header("x-bf-cache-no-store", "`true`: the answer is not kept."),
+    _header("x-bf-api-key", "Name of the provider's configured key to use."),
+    _header("x-bf-session-id", "Requests of one session stay with one key."),
     _header("x-bf-async-wait", "Hold the answer up to so many seconds."),
     _header("Prefer", "`wait=N`: the same."),
     _header("Idempotency-Key", "Same key, same body: the same job, for 24 hours."),

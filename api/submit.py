@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import Any
 
 from litestar import Request
 from litestar.types import ASGIApp
 from msgspec.structs import replace
 
-from api.answers import finished, pending, plain
+from api.answers import finished, followed, pending, plain
 from api.auth import Caller, Door, owns
 from api.cached import answered, cache_wish, planned, told_of
 from api.follow import Follower
@@ -188,7 +189,8 @@ class Gateway:
     async def _poll(self, dialect: Dialect, operation: str, owner: str, wish: Wishes) -> ASGIApp:
         snapshot = await self.look(wish.poll_id, dialect, operation, owner, wish.wait_s)
         if snapshot.outcome:
-            return finished(dialect, snapshot.job, snapshot.outcome)
+            answer = finished(dialect, snapshot.job, snapshot.outcome)
+            return followed(answer, partial(self.queue.forget, snapshot.job)) if wish.read_once else answer
         return pending(dialect, snapshot.job, snapshot.state, waited=wish.wait_s > 0)
 
     async def _outcome(self, waiter: Waiter, timeout_s: float | None = None) -> Outcome | None:

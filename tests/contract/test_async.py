@@ -102,6 +102,16 @@ def test_an_outcome_is_kept_as_long_as_asked_and_then_unknown(gateway: Gateway, 
 
 
 @BOTH
+def test_an_outcome_that_is_to_be_deleted_on_read_can_be_read_once(gateway: Gateway, surface):
+    job = submit(gateway, surface, BODIES[surface](model="sim-latency-300")).json["id"]
+    once = {"x_bf_async_delete_on_read": "true"}
+    assert poll(gateway, surface, job, **once).json[EMPTY[surface]] == []
+    read = poll(gateway, surface, job, prefer="wait=20", **once)
+    assert read.json[EMPTY[surface]]
+    assert poll(gateway, surface, job).status == 404
+
+
+@BOTH
 @pytest.mark.parametrize("header", [{"prefer": "wait=20"}, {"x_bf_async_wait": "20"}])
 def test_a_submit_that_waits_gets_the_answer_itself(gateway: Gateway, surface, header):
     answer = submit(gateway, surface, BODIES[surface](model="sim-latency-300"), **header)
