@@ -61,7 +61,8 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
     @post("/batches/{name:str}/cancel")
     async def cancel_batch(name: str) -> ASGIApp:
         """Begin no more of it."""
-        await desk.batch_records.cancel(uuid_of(name))
+        progress = await desk.batch_records.look(uuid_of(name))
+        await desk.batch_records.cancel(progress.batch.id)
         return see_other(f"{HOME}/batches/{name}")
 
     @post("/batches/{name:str}/retry")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar.response.base import ASGIResponse
@@ -53,8 +53,8 @@ def html(request: AnyRequest, template: str, **facts: Any) -> bytes:
 
 
 def see_other(path: str) -> ASGIResponse:
-    """Go there by GET."""
-    return ASGIResponse(body=b"", status_code=303, headers={"location": path})
+    """Go there by GET; what a URL cannot hold as it is, is quoted."""
+    return ASGIResponse(body=b"", status_code=303, headers={"location": quote(path, safe="/?=&%:+,;@~!$'()*")})
 
 
 def query(**values: str | None) -> str:
