@@ -12,17 +12,14 @@ from typing import TypeVar
 
 import msgspec
 
-from shared.batch_records import named_after
 from shared.batches import Batch, BatchState, Ending, Item, Spent
 from shared.dialects import DIALECTS
-from shared.dialects.base import Head
 from shared.errors import GatewayError, InvalidRequest, StoreError
 from shared.ids import now_ms
-from shared.jobs import Attempt, Job, Outcome
-from shared.lanes import Lane
+from shared.jobs import Outcome
 from shared.logs import where
-from shared.models import split_model
 from worker import results
+from worker.begun import Begun, begin, names_of
 from worker.costs import spent_on
 from worker.exchange import TryLater
 from worker.executor import Executor
@@ -45,14 +42,6 @@ T = TypeVar("T")
 
 class Stopped(Exception):
     """The shard begins nothing more, and the item is at no provider."""
-
-
-class Begun(msgspec.Struct):
-    """An item on its way, in the shape in which the executor takes it."""
-
-    job: Job
-    body: bytes
-    attempts: tuple[Attempt, ...] = ()
 
 
 class Means(msgspec.Struct, frozen=True):
@@ -251,36 +240,6 @@ class ShardRun:
             self._stopped.set()
 
 
-def begin(batch: Batch, item: Item, uuid: str, request_id: str, providers: Container[str]) -> Begun:
-    """The item as a job of its own. Raises InvalidRequest."""
-    body = bytes(item.body)
-    head = DIALECTS[batch.dialect].read_head(body, batch.operation, batch.headers)
-    _check_fits(head)
-    names = (split_model(name, providers, batch.provider) for name in (head.model, *head.fallbacks))
-    model, *fallbacks = map("/".join, names)
-    job = Job(
-        id=uuid,
-        owner=batch.owner,
-        dialect=batch.dialect,
-        operation=batch.operation,
-        model=model,
-        fallbacks=tuple(fallbacks),
-        headers=batch.headers,
-        request_id=request_id,
-        created_ms=batch.created_ms,
-        ttl_s=0,
-        deadline_ms=batch.expires_ms,
-        lane=Lane.BATCH,
-    )
-    return Begun(job, body)
-
-
-def names_of(batch: Batch, item: Item) -> tuple[str, str]:
-    """The UUID and the request id of an item, the same whoever runs it."""
-    uuid = named_after(batch.id, f"item {item.index}")
-    return uuid, f"req_{uuid.replace('-', '')[:24]}"
-
-
 async def outlast(call: Callable[[], Awaitable[T]]) -> T:
     """What `call` returns, tried again while Redis is away: what a provider answered is paid for. Raises StoreError."""
     deadline = time.monotonic() + PERSIST_S
@@ -291,14 +250,3 @@ async def outlast(call: Callable[[], Awaitable[T]]) -> T:
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(AGAIN_S)
-
-
-def _check_fits(head: Head) -> None:
-    """Raises InvalidRequest for what has no meaning where nobody waits and nothing but the answer is kept."""
-    for field, asked in (
-        ("stream", head.stream),
-        ("background", head.background),
-        ("previous_response_id", head.previous),
-    ):
-        if asked:
-            raise InvalidRequest(f"{field}: not possible in a batch; leave it out.", param=field)

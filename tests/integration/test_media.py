@@ -17,10 +17,10 @@ from shared.settings import Settings
 from tests.contract.asking import PIXEL
 from tests.integration.test_queue import a_job
 from tests.unit.raw_provider import Connection, provider
+from worker.begun import Begun
 from worker.executor import Executor
 from worker.fetcher import GuardedFetcher
 from worker.guard import Guard
-from worker.items import Begun
 from worker.media import Media
 from worker.routing import Router
 from worker.transport import Transport

@@ -10,7 +10,7 @@ from shared.batches import Batch, Item, blob, items_of
 from shared.errors import InvalidRequest
 from shared.ids import now_ms
 from shared.stores.blobs import BlobMissing, Blobs
-from worker.items import Begun, begin, names_of
+from worker.begun import Begun, begin, names_of
 from worker.native_batches.offers import offers
 from worker.native_batches.records import REST, Group, Plan
 from worker.routing import Router

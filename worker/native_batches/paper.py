@@ -11,10 +11,10 @@ from shared.errors import GatewayError
 from shared.jobs import Outcome
 from shared.prices import Prices
 from worker.attachments import Attachments
+from worker.begun import Begun
 from worker.costs import at_batch_price, spent_on
 from worker.exchange import Media, TryLater
 from worker.executor import Executor
-from worker.items import Begun
 from worker.routing import Router
 from worker.transport import Answer, Call, Transport
 

@@ -1,0 +1,65 @@
+"""An item of a batch as a job of its own, as the executor takes it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+import msgspec
+
+from shared.batch_records import named_after
+from shared.batches import Batch, Item
+from shared.dialects import DIALECTS
+from shared.dialects.base import Head
+from shared.errors import InvalidRequest
+from shared.jobs import Attempt, Job
+from shared.lanes import Lane
+from shared.models import split_model
+
+
+class Begun(msgspec.Struct):
+    """An item on its way, in the shape in which the executor takes it."""
+
+    job: Job
+    body: bytes
+    attempts: tuple[Attempt, ...] = ()
+
+
+def begin(batch: Batch, item: Item, uuid: str, request_id: str, providers: Container[str]) -> Begun:
+    """The item as a job of its own. Raises InvalidRequest."""
+    body = bytes(item.body)
+    head = DIALECTS[batch.dialect].read_head(body, batch.operation, batch.headers)
+    _check_fits(head)
+    names = (split_model(name, providers, batch.provider) for name in (head.model, *head.fallbacks))
+    model, *fallbacks = map("/".join, names)
+    job = Job(
+        id=uuid,
+        owner=batch.owner,
+        dialect=batch.dialect,
+        operation=batch.operation,
+        model=model,
+        fallbacks=tuple(fallbacks),
+        headers=batch.headers,
+        request_id=request_id,
+        created_ms=batch.created_ms,
+        ttl_s=0,
+        deadline_ms=batch.expires_ms,
+        lane=Lane.BATCH,
+    )
+    return Begun(job, body)
+
+
+def names_of(batch: Batch, item: Item) -> tuple[str, str]:
+    """The UUID and the request id of an item, the same whoever runs it."""
+    uuid = named_after(batch.id, f"item {item.index}")
+    return uuid, f"req_{uuid.replace('-', '')[:24]}"
+
+
+def _check_fits(head: Head) -> None:
+    """Raises InvalidRequest for what has no meaning where nobody waits and nothing but the answer is kept."""
+    for field, asked in (
+        ("stream", head.stream),
+        ("background", head.background),
+        ("previous_response_id", head.previous),
+    ):
+        if asked:
+            raise InvalidRequest(f"{field}: not possible in a batch; leave it out.", param=field)
