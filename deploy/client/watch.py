@@ -33,7 +33,7 @@ def watch_batch(gateway: Gateway, batch_id: str, *, as_json: bool) -> None:
         click.echo(f"stopped watching; the batch goes on: hermod batches watch {batch_id}", err=True)
         click.get_current_context().exit(1)
     if not as_json:
-        cost = f", {status.price}" if status.price else ""
+        cost = f", cost {status.price}" if status.price else ""
         click.echo(f"{status.id} {status.state}: {status.counts} of {status.total}{cost}")
     if not status.all_succeeded:
         click.echo(f"why: hermod batches results --errors {batch_id}", err=True)
