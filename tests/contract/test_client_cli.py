@@ -88,7 +88,7 @@ def test_what_fails_is_told_and_run_again(gateway: Gateway, write: Write, form):
     batch = submitted(gateway, write(form, "ok", "bad", "ok", "bad"))
     watched = hermod(gateway, "batches", "watch", batch)
     assert watched.returncode == 1
-    assert watched.stdout.splitlines()[-1].endswith(": 2 succeeded, 2 errored of 4")
+    assert watched.stdout.splitlines()[-1].endswith(": 2 succeeded, 2 errored of 4, cost unknown (2 requests)")
     assert watched.stderr == f"why: hermod batches results --errors {batch}\n"
     assert results(gateway, batch) == ["r0", "r1", "r2", "r3"]
     assert results(gateway, batch, "--errors") == ["r1", "r3"]
@@ -166,7 +166,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_batch(gateway: Gateway, write: Wri
         _, said = watching.communicate(timeout=WITHIN_S)
     assert watching.returncode == 1
     assert said == f"stopped watching; the batch goes on: hermod batches watch {batch}\n"
-    assert well(gateway, "batches", "watch", batch).endswith("150 succeeded of 150\n")
+    assert well(gateway, "batches", "watch", batch).endswith("150 succeeded of 150, cost unknown (150 requests)\n")
 
 
 def test_a_terminal_gets_a_bar(gateway: Gateway, write: Write):
@@ -183,7 +183,7 @@ def test_a_terminal_gets_a_bar(gateway: Gateway, write: Write):
     lines = shown.decode().replace("\r\n", "\n").split("\r")
     assert any("sending" in line and "100%" in line for line in lines)
     assert any("#" in line and "10/10" in line and "100%" in line for line in lines)
-    assert lines[-1].splitlines()[-1].endswith("ended: 10 succeeded of 10")
+    assert lines[-1].splitlines()[-1].endswith("ended: 10 succeeded of 10, cost unknown (10 requests)")
 
 
 def _read(terminal: int) -> bytes:
@@ -208,7 +208,7 @@ def test_a_job_is_followed_to_its_answer(gateway: Gateway):
     told = [line for line in well(gateway, "jobs", "tail", job_id).splitlines() if not line.startswith("waiting")]
     assert [line.split()[0] for line in told] == ["queued", "running", "attempt", "attempt", "You", "succeeded"]
     assert "(status 503)" in told[2]
-    assert told[2].endswith("-> retry")
+    assert told[2].endswith("-> wait")
     shown = well(gateway, "jobs", "show", job_id)
     assert "status     succeeded\n" in shown
     assert shown.count("attempt ") == 2

@@ -43,7 +43,7 @@ def test_a_job_is_told_from_the_queue_to_its_answer(gateway: Gateway):
 def test_attempts_that_fail_are_told_with_their_reason(gateway: Gateway):
     told = events(gateway, submit(gateway, "openai/sim-503-once"))
     attempts = [data for _, kind, data in told if kind == "attempt"]
-    assert [attempt["decision"] for attempt in attempts] == ["retry", None]
+    assert [attempt["decision"] for attempt in attempts] == ["wait", None]
     assert attempts[0]["reason"]["upstream_status"] == 503
     assert told[-1][1] == "succeeded"
 
