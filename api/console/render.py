@@ -54,7 +54,9 @@ def html(request: AnyRequest, template: str, **facts: Any) -> bytes:
 
 def see_other(path: str) -> ASGIResponse:
     """Go there by GET; what a URL cannot hold as it is, is quoted."""
-    return ASGIResponse(body=b"", status_code=303, headers={"location": quote(path, safe="/?=&%:+,;@~!$'()*")})
+    return ASGIResponse(
+        body=b"", status_code=303, media_type="text/html", headers={"location": quote(path, safe="/?=&%:+,;@~!$'()*")}
+    )
 
 
 def query(**values: str | None) -> str:

@@ -86,7 +86,9 @@ def check(path: str, answer: Answer) -> None:
     """No failure of the gateway's own, and nothing that cannot be read."""
     assert answer.status < 500, answer
     assert "x-injected" not in answer.headers
-    if answer.status >= 400:
+    if path.startswith("/console"):
+        assert answer.media_type == "text/html" or not answer.body
+    elif answer.status >= 400:
         is_error("anthropic" if path.startswith("/anthropic") else "openai_chat", answer.body)
     elif answer.media_type == "text/event-stream":
         reader = FrameReader()
