@@ -168,17 +168,18 @@ def refused(calls: list[dict[str, Any]]) -> float:
     return sum(call["status"] == 429 for call in calls) / len(calls)
 
 
-def test_a_revoked_key_an_overload_and_cut_answers_cost_no_job(start: Start):
+def test_a_revoked_key_an_overload_and_cut_answers_cost_no_job(start: Start, chaos_long: bool):
+    overloaded_s = 60 if chaos_long else 3
     fleet = start([{"value": key} for key in KEYS])
     jobs = submit(fleet, 600)
     conduct(fleet, KEYS[2], cut_every=20)
     with at_work(fleet):
         eventually(lambda: fleet.called() > 60, 60, "no calls")
         conduct(fleet, KEYS[0], revoked=True)
-        conduct(fleet, KEYS[1], overloaded_s=3)
+        conduct(fleet, KEYS[1], overloaded_s=overloaded_s)
         asking.until_final(fleet, jobs, 120)
     calls, made = fleet.calls(), decisions(fleet, jobs)
-    report("three keys: one revoked, one overloaded for 3 s, one cutting every 20th answer", calls)
+    report(f"three keys: one revoked, one overloaded for {overloaded_s} s, one cutting every 20th answer", calls)
     print(f"decisions on record: {dict(made)}")
     assert_all_right(fleet, jobs)
     assert {call["key_hash"] for call in calls if call["status"] == 401} == {hash_of(KEYS[0])}
