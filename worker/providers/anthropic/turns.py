@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 import msgspec
 from msgspec import Raw
@@ -12,6 +11,7 @@ from shared.chat import ChatRequest, Message
 from shared.wire import anthropic as wire
 from worker.providers.anthropic.content import blocks
 from worker.providers.losses import Losses
+from worker.providers.neighbours import merged
 
 _TAKES_SYSTEM_TURNS = re.compile(
     r"claude-(?!instant|2|3|(?:haiku|sonnet)-4|opus-4(?:-[0-7](?!\d)|-20\d{6}|@|$))",
@@ -32,13 +32,13 @@ def turns(request: ChatRequest, losses: Losses) -> list[wire.TurnOut]:
         Unsupported: a part that this wire cannot express.
         InvalidRequest: nothing is left, or a part that no Anthropic request could hold.
     """
-    found = _merged(_turn(message, index, losses) for index, message in enumerate(request.messages))
+    found = merged(_turn(message, index, losses) for index, message in enumerate(request.messages))
     takes_system = _TAKES_SYSTEM_TURNS.search(request.model) is not None
     folded = [
         turn if turn.role != "system" or (takes_system and _has_its_place(found, index)) else _fold(turn, losses)
         for index, turn in enumerate(found)
     ]
-    found = _merged(folded)
+    found = merged(folded)
     if not found:
         raise losses.invalid("messages", "At least one message must have content beside the system prompt.")
     return [wire.TurnOut(turn.role, _results_first(turn)) for turn in found]
@@ -49,16 +49,6 @@ def _turn(message: Message, index: int, losses: Losses) -> _Turn:
     if message.name:
         losses.drop(f"{path}.name", "name")
     return _Turn(message.role, blocks(message.content, f"{path}.content", losses), path)
-
-
-def _merged(turns_: Iterable[_Turn]) -> list[_Turn]:
-    found: list[_Turn] = []
-    for turn in turns_:
-        if found and found[-1].role == turn.role:
-            found[-1].content += turn.content
-        elif turn.content:
-            found.append(turn)
-    return found
 
 
 def _has_its_place(found: list[_Turn], index: int) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
 from shared.chat import ChatRequest, Message
 from shared.wire import bedrock as wire
 from worker.providers.bedrock.content import Content
 from worker.providers.losses import Losses
+from worker.providers.neighbours import merged
 
 
 class _Turn(msgspec.Struct):
@@ -25,7 +24,7 @@ def turns(request: ChatRequest, losses: Losses) -> list[wire.Message]:
         InvalidRequest: nothing is left, or a part that no Converse request could hold.
     """
     content = Content(losses)
-    found = _merged(
+    found = merged(
         _turn(message, f"messages.{index}", content, losses) for index, message in enumerate(request.messages)
     )
     if not found:
@@ -46,16 +45,6 @@ def _turn(message: Message, path: str, content: Content, losses: Losses) -> _Tur
 def _marked(block: wire.Block) -> wire.Block:
     """Text of the system's amid the turns: few models take a turn of its role, so its words stay, marked."""
     return block if block.text is None else wire.Block(text=f"<system>\n{block.text}\n</system>")
-
-
-def _merged(turns_: Iterable[_Turn]) -> list[_Turn]:
-    found: list[_Turn] = []
-    for turn in turns_:
-        if found and found[-1].role == turn.role:
-            found[-1].content += turn.content
-        elif turn.content:
-            found.append(turn)
-    return found
 
 
 def _ordered(content: list[wire.Block]) -> list[wire.Block]:
