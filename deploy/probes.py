@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -10,6 +11,9 @@ from urllib.parse import unquote, urlsplit
 
 _ANSWER_WITHIN_S = 2.0
 _ASK_EVERY_S = 0.02
+_FREE_PORTS = range(22_000, 32_000)
+"""Below those that the system gives to outgoing connections (Linux: 32768 and up, others: 49152 and up): one of
+these could take a port between the moment it was found free and the moment the server binds it."""
 
 
 def reachable(host: str) -> str:
@@ -37,11 +41,14 @@ def why_not_bindable(host: str, port: int) -> str | None:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that was free a moment ago.
+
+    Raises OSError when no server can listen there at all.
+    """
+    for port in random.sample(_FREE_PORTS, k=100):
+        if (why_not := why_not_bindable("127.0.0.1", port)) is None:
+            return port
+    raise OSError(f"no port of 127.0.0.1 from {_FREE_PORTS[0]} to {_FREE_PORTS[-1]} can be listened on: {why_not}")
 
 
 async def until(true: Callable[[], Awaitable[bool]], within_s: float) -> bool:

@@ -25,7 +25,6 @@ from statistics import median
 import msgspec
 import uvloop
 
-from deploy.probes import free_port
 from shared.batches import Counts, Item, Progress
 from shared.stores.folder import FolderBlobs
 from shared.stores.redis import RedisStore
@@ -33,6 +32,7 @@ from tests.batches import ended, items, submit
 from tests.bench.server import Server, cpu_s, python
 from tests.contract.process import clean_environment, eventually
 from tests.contract.wire import ask
+from tests.ports import free_port
 from worker.transport import Call, Transport
 
 WORKERS = 2

@@ -30,7 +30,6 @@ import aiohttp
 import msgspec
 import uvloop
 
-from deploy.probes import free_port
 from shared.lanes import QUEUE
 from tests.bench import batches
 from tests.bench.queue import cells
@@ -38,6 +37,7 @@ from tests.bench.queue.ours import Ours
 from tests.bench.server import Server, cpu_s, python
 from tests.contract.process import clean_environment, eventually
 from tests.contract.wire import ask
+from tests.ports import free_port
 
 AT_ONCE = 64
 ANSWER = "sim-words-140"  # about 1 KB

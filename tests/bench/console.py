@@ -22,7 +22,6 @@ from pathlib import Path
 import httpx
 
 import shared.queue
-from deploy.probes import free_port
 from shared.batch_records import BatchRecords
 from shared.batches import Batch
 from shared.chat import Usage
@@ -38,6 +37,7 @@ from shared.stores.redis import _NOTHING_TO_SETTLE as NOTHING
 from shared.stores.redis import RedisStore, Script
 from tests.bench.server import Server
 from tests.contract.process import clean_environment
+from tests.ports import free_port
 from worker.leases import LeaseWorker
 
 LEFT = 2000

@@ -21,10 +21,10 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from deploy.probes import free_port
 from tests.bench.server import Server
 from tests.contract.process import clean_environment, eventually
 from tests.contract.wire import ask
+from tests.ports import free_port
 
 PATH = "/anthropic/v1/messages"
 MODEL = "claude-bench"

@@ -26,7 +26,6 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from deploy.probes import free_port
 from shared.jobs import Outcome, State
 from shared.settings import WorkerSettings
 from shared.stores.redis import RedisStore
@@ -34,6 +33,7 @@ from tests.bench.load import CONNECTIONS, Request, client, load
 from tests.bench.server import Row, Server, cpu_s, print_heading, print_row, python
 from tests.contract.process import clean_environment
 from tests.contract.wire import ask
+from tests.ports import free_port
 from worker.leases import LeaseWorker
 
 PATH = "/anthropic/v1/messages"

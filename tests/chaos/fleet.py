@@ -13,10 +13,10 @@ from typing import Any
 
 import redis
 
-from deploy.probes import free_port
 from shared.queue import JOB
 from tests.contract.process import clean_environment, eventually
 from tests.contract.wire import ask
+from tests.ports import free_port
 
 STARTS_WITHIN_S = 60.0
 ENDS_WITHIN_S = 60.0
@@ -134,6 +134,7 @@ class Fleet(Witness):
         self._environment = environment or {}
         self._numbers = itertools.count(1)
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._apis: dict[str, subprocess.Popen[bytes]] = {}
         self.url_of_redis = redis_url
         self.client = redis.Redis.from_url(redis_url)
         self.client.flushall()
@@ -146,17 +147,22 @@ class Fleet(Witness):
         self._configure("worker", redis_url, providers, worker=leases, **sections)
         self._configure("api", api_redis_url or redis_url, {name: {} for name in providers})
         self._start("simulator", "simulate", "--port", str(simulator))
-        self._start("api", "api", *self._api_options(api, 0))
+        self._apis[self.url], _ = self._start("api", "api", *self._api_options(api, 0))
         for base, path in ((self.simulator, "/__health"), (self.url, "/health")):
             eventually(lambda base=base, path=path: _answers(base, path), STARTS_WITHIN_S, f"{base} is not up")
 
     def another_api(self, *, metrics_port: int) -> str:
         """Its URL, once it answers."""
         port = free_port()
-        self._start("api", "api", *self._api_options(port, metrics_port))
         url = f"http://127.0.0.1:{port}"
+        self._apis[url], _ = self._start("api", "api", *self._api_options(port, metrics_port))
         eventually(lambda: _answers(url, "/health"), STARTS_WITHIN_S, f"{url} is not up")
         return url
+
+    def kill_api(self, url: str) -> None:
+        """Returns when it is dead."""
+        self._apis[url].kill()
+        self._apis[url].wait()
 
     def _api_options(self, port: int, metrics_port: int) -> tuple[str, ...]:
         ports = ("--port", str(port), "--metrics-port", str(metrics_port))

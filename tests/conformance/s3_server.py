@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.ports import free_port
+
 TOOLS = Path(__file__).parents[2] / ".cache" / "bin"
 VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@latest"
 BUILD_S = 600
@@ -76,7 +78,7 @@ def _attributes(folder):
 
 
 def _start(name, host, command, folder):
-    port = _free_port()
+    port = free_port()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command(port), stdout=log, stderr=log)
     server = Server(name, f"{host}:{port}", ACCESS_KEY, SECRET_KEY, secure=False, process=process)
@@ -91,8 +93,3 @@ def _start(name, host, command, folder):
             time.sleep(0.05)
         else:
             return server
-
-
-def _free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.contract.process import clean_environment, eventually, free_port
+from tests.contract.process import clean_environment, eventually
 from tests.contract.wire import ask
+from tests.ports import free_port
 
 STARTS_WITHIN_S = 15.0
 

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deploy.probes import free_port
 from tests.conformance import s3_server
 from tests.contract.process import eventually
 from tests.contract.wire import ask
 from tests.deploy.image import Image
 from tests.deploy.manifests import Rendered
 from tests.deploy.sandbox import Mount
+from tests.ports import free_port
 
 VIRTUAL_KEY = "sk-bf-of-the-first-team"
 PORT_OPTIONS = {"api": ("--metrics-port", "0", "--port"), "worker": ("--metrics-port",)}

@@ -6,12 +6,12 @@ import subprocess
 
 import pytest
 
-from deploy.probes import free_port
 from tests.contract.process import eventually
 from tests.contract.wire import ask
 from tests.deploy.image import DOCKERFILE, sent, stages
 from tests.deploy.sandbox import Mount
 from tests.deploy.tools import ROOT
+from tests.ports import free_port
 
 STARTS_WITHIN_S = 60.0
 

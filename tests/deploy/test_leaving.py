@@ -16,13 +16,13 @@ import httpx
 import openai
 import pytest
 
-from deploy.probes import free_port
 from shared.config_file import load
 from shared.masked import SettingsError
 from tests.contract.process import clean_environment, eventually
 from tests.contract.wire import Ledger, ask, connect
 from tests.deploy.balancer import Balancer
 from tests.integration.conftest import until
+from tests.ports import free_port
 
 STARTS_WITHIN_S = 30.0
 PROBES = ("/live", "/ready", "/health")

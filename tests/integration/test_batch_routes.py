@@ -14,7 +14,6 @@ import httpx
 import openai
 import pytest
 
-from deploy.probes import free_port
 from shared.batch_records import BatchRecords
 from shared.batches import Batch, Ending, blob, final_state, items_of
 from shared.files import File, Files
@@ -29,6 +28,7 @@ from tests.batches import at_work, question, settings, simulated
 from tests.contract.process import clean_environment
 from tests.integration.conftest import until
 from tests.object_stores import opened
+from tests.ports import free_port
 from worker.item_records import ItemRecords
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="hermod api is for POSIX systems")

@@ -18,9 +18,9 @@ from litestar.exceptions import LitestarDeprecationWarning
 
 from api.admin_sessions import TRIES
 from api.app import build_app
-from deploy.probes import free_port
 from shared.settings import ObjectStoreSettings, Settings
 from tests.integration.test_jobs_surface import answers, environment, until, written
+from tests.ports import free_port
 
 PASSWORD = "correct horse battery staple"
 TOKEN = "an-admin-token-of-tests"

@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.probes import free_port
 from shared.ids import uuid_of
 from tests.integration.test_files import EDGE, FORM, OPENAI, PURPOSE, form, part
 from tests.integration.test_jobs_surface import answers, hermod, until, written
+from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads /proc")
 

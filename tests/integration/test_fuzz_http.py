@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from litestar.exceptions import LitestarDeprecationWarning
 
 from api.app import build_app
-from deploy.probes import free_port
 from shared.settings import ObjectStoreSettings, Settings
 from tests.integration.test_jobs_surface import WITHIN_S, answers, environment, until, written
+from tests.ports import free_port
 from tests.unit.fuzz.headers import headers
 from tests.unit.fuzz.often import often
 from tests.unit.fuzz.peer import Answer, Lines, Peer

@@ -21,9 +21,9 @@ import httpx
 import pytest
 import redis
 
-from deploy.probes import free_port
 from shared.governance_meters import METER
 from tests.integration.test_jobs_surface import answers, environment, hermod, until, written
+from tests.ports import free_port
 
 FINAL = {"succeeded", "failed", "cancelled", "expired"}
 TOKEN = "an-admin-token-of-tests"

@@ -17,7 +17,7 @@ import httpx
 import pytest
 import redis
 
-from deploy.probes import free_port
+from tests.ports import free_port
 
 WITHIN_S = 30.0
 FINAL = {"succeeded", "failed", "cancelled", "expired"}
@@ -32,9 +32,15 @@ KEYS = [
 ]
 
 
+_started: list[subprocess.Popen[bytes]] = []
+
+
 def until(look: Callable[[], Any]) -> Any:
+    """What `look` finds. Nothing more is waited for once a process of ours has given up."""
     deadline = time.monotonic() + WITHIN_S
     while not (found := look()):
+        gave_up = [process.args for process in _started if (process.poll() or 0) > 0]
+        assert not gave_up, f"ended by themselves: {gave_up}"
         assert time.monotonic() < deadline, f"not within {WITHIN_S:g} s"
         time.sleep(0.02)  # between two looks at a condition
     return found
@@ -43,9 +49,11 @@ def until(look: Callable[[], Any]) -> Any:
 @contextlib.contextmanager
 def hermod(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen([sys.executable, "-P", "-m", "deploy.cli", *arguments], env=environment())
+    _started.append(process)
     try:
         yield process
     finally:
+        _started.remove(process)
         process.terminate()
         try:
             process.wait(WITHIN_S)

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from deploy.probes import free_port
 from tests.chaos.fleet import Fleet
 from tests.contract.wire import ask
+from tests.ports import free_port
 
 PATH = "/anthropic/v1/messages"
 SOON_S = 20.0

@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from deploy.probes import free_port, redis_answers, until
+from deploy.probes import redis_answers, until
 from deploy.processes import Child, Command, Household
 from deploy.redis_server import RedisServer, find_binary, prepare
+from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="hermod up is for POSIX systems")
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 
-from deploy.probes import free_port
 from tests.integration.test_jobs_surface import FINAL, answers, hermod, until, written
+from tests.ports import free_port
 
 OWNER, OTHER, EXPIRED = "sk-bf-owner", "sk-bf-other", "sk-bf-expired"
 TOKEN = "an-admin-token-of-tests"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import pytest
 
 from api.connection import BODY_S, HEAD_S
-from deploy.probes import free_port
 from tests.integration.test_jobs_surface import answers, environment, until
+from tests.ports import free_port
 from tests.security.place import OWNER, Place
 from tests.security.sockets import Told, connected, head, listen, pauses
 

@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 
 from deploy.private_files import api_document
-from deploy.probes import free_port
 from shared.config_environment import simulator_config
 from tests.bench.overhead import installed
 from tests.bench.overhead.processes import DoesNotStart, cpu_s, started, tree, until_answered, until_idle
 from tests.bench.server import Server, python
 from tests.contract.process import clean_environment
+from tests.ports import free_port
 
 PLAIN = "gpt-sim-small"
 STREAM = "sim-words-500"

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from tests.contract.process import clean_environment, eventually
 from tests.contract.sdks import CACHE, NotInstallable, _once
 from tests.contract.wire import ask
+from tests.ports import free_port
 
 HERE = Path(__file__).parent
 FLAG = "HERMOD_REAL_SERVER"
@@ -27,9 +27,7 @@ _MAKER = HERE / "make_model.py"
 def serve(log: Path) -> Iterator[str]:
     """Its base URL. Raises NotInstallable."""
     folder = prepare()
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     options = ["--n_ctx", "2048", "--chat_format", "chatml-function-calling", "--verbose", "false"]
     command = [folder / "bin/python", "-m", "llama_cpp.server", "--model", folder / "tiny.gguf", "--port", str(port)]
     with log.open("ab") as output:
