@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
+from litestar.types import ControllerRouterHandler
 
 from api import console, openapi
 from api.admin_auth import AdminDoor
@@ -30,8 +32,10 @@ from shared.governance_keyring import Keyring
 from shared.health import Health
 from shared.job_index import JobIndex
 from shared.job_register import JobRegister
+from shared.metrics_export import Export
 from shared.queue import Queue
 from shared.queue_gauges import Scrape
+from shared.sealing import open_seal
 from shared.settings import Settings
 from shared.stores.blobs import open_blobs
 from shared.stores.redis import RedisStore
@@ -45,68 +49,87 @@ def build_app(settings: Settings) -> Litestar:
     Raises:
         SettingsError: the object store's place is not set.
     """
-    store = RedisStore(settings.redis.url)
-    queue = Queue(store)
-    hub = Hub(queue, settings.redis.url)
-    bodies = Bodies(open_blobs(settings.object_store), settings.object_store.inline_bytes)
-    keyring = Keyring(settings, store)
-    webhooks = WebhookBook(settings, store)
-    gateway, stored_files = Gateway(settings, queue, hub, bodies, keyring, webhooks), Files(store)
-    batch_records = BatchRecords(store)
-    health, scrape = Health(queue, bodies.blobs), Scrape(store)
-    desk = Desk(
-        settings=settings,
-        store=store,
-        door=(door := OperatorDoor(settings, store)),
-        gateway=gateway,
-        keyring=keyring,
-        batch_records=batch_records,
-        intake=Intake(gateway, batch_records, stored_files),
-        stored_files=stored_files,
-        index=JobIndex(store),
-        register=JobRegister(store),
-        webhooks=webhooks,
-    )
-
-    @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        await bodies.open()
-        await keyring.open()
-        await webhooks.open()
-        await hub.open()
-        try:
-            yield
-        finally:
-            await hub.close()
-            await webhooks.close()
-            await keyring.close()
-            await bodies.close()
-            await store.close()
-
+    parts = _Parts(settings)
+    health = Health(parts.queue, parts.bodies.blobs)
     return Litestar(
-        [
-            *(handler for surface in (anthropic, openai, responses, native) for handler in surface.routes(gateway)),
-            *operations.routes(health, scrape, AdminDoor(settings.governance.admin)),
-            *jobs.routes(gateway, JobIndex(store)),
-            *files.routes(gateway, stored_files, batch_records),
-            *uploads.routes(gateway, stored_files, Uploads(store)),
-            *batches.routes(gateway, batch_records, stored_files),
-            admin.routes(settings, keyring, store, door),
-            *answer_cache.routes(gateway, AnswerStore(store)),
-            *console.routes(desk),
-            *webhook_routes.routes(webhooks, store, settings, door),
-            *openapi.routes(),
-        ],
+        [*_client_routes(parts), *_operator_routes(parts, health), *openapi.routes()],
         exception_handlers={
             GatewayError: on_gateway_error,
             HTTPException: on_http_error,
             Exception: on_defect,
         },
-        lifespan=[lifespan],
+        lifespan=[parts.opened],
         logging_config=None,
         openapi_config=None,
         state=State(
-            {"health": health, "scrape": scrape, "cut": hub.cut}, deep_copy=False
+            {"health": health, "scrape": parts.scrape, "cut": parts.hub.cut}, deep_copy=False
         ),  # for the server, which knows first that the process is leaving, and watches it
         request_max_body_size=None,  # read_body has the limit, and says so in the surface's own words
+    )
+
+
+class _Parts:
+    """What the routes stand on."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = RedisStore(settings.redis.url, open_seal(settings.encryption.master_keys))
+        self.queue = Queue(self.store)
+        self.hub = Hub(self.queue, settings.redis.url)
+        blobs = open_blobs(settings.object_store, settings.encryption.master_keys)
+        self.bodies = Bodies(blobs, settings.object_store.inline_bytes)
+        self.keyring = Keyring(settings, self.store)
+        self.webhooks = WebhookBook(settings, self.store)
+        self.gateway = Gateway(settings, self.queue, self.hub, self.bodies, self.keyring, self.webhooks)
+        self.stored_files = Files(self.store)
+        self.batch_records = BatchRecords(self.store)
+        self.door = OperatorDoor(settings, self.store)
+        self.scrape = Scrape(self.store)
+        self.export = Export(self.scrape, "api", os.environ)
+
+    @asynccontextmanager
+    async def opened(self, _: Litestar) -> AsyncIterator[None]:
+        """While the application serves."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.store.close)
+            for part in (self.bodies, self.keyring, self.webhooks, self.hub):
+                await part.open()
+                stack.push_async_callback(part.close)
+            self.export.open()
+            stack.push_async_callback(self.export.close)
+            yield
+
+
+def _client_routes(parts: _Parts) -> Iterator[ControllerRouterHandler]:
+    gateway, stored_files, batch_records = parts.gateway, parts.stored_files, parts.batch_records
+    for surface in (anthropic, openai, responses, native):
+        yield from surface.routes(gateway)
+    yield from jobs.routes(gateway, JobIndex(parts.store))
+    yield from files.routes(gateway, stored_files, batch_records)
+    yield from uploads.routes(gateway, stored_files, Uploads(parts.store))
+    yield from batches.routes(gateway, batch_records, stored_files)
+    yield from answer_cache.routes(gateway, AnswerStore(parts.store))
+
+
+def _operator_routes(parts: _Parts, health: Health) -> Iterator[ControllerRouterHandler]:
+    settings, store, door = parts.settings, parts.store, parts.door
+    yield from operations.routes(health, parts.scrape, AdminDoor(settings.governance.admin))
+    yield admin.routes(settings, parts.keyring, store, door)
+    yield from console.routes(_desk(parts))
+    yield from webhook_routes.routes(parts.webhooks, store, settings, door)
+
+
+def _desk(parts: _Parts) -> Desk:
+    return Desk(
+        settings=parts.settings,
+        store=parts.store,
+        door=parts.door,
+        gateway=parts.gateway,
+        keyring=parts.keyring,
+        batch_records=parts.batch_records,
+        intake=Intake(parts.gateway, parts.batch_records, parts.stored_files),
+        stored_files=parts.stored_files,
+        index=JobIndex(parts.store),
+        register=JobRegister(parts.store),
+        webhooks=parts.webhooks,
     )

@@ -35,7 +35,7 @@ from shared.batch_records import BatchRecords
 from shared.batches import NATIVE_PROVIDERS, Batch, BatchState, Item, Progress, blob, items_of
 from shared.errors import CallerError, GatewayError, InvalidRequest, NotFound, NotPermitted, Stalled, TooLarge
 from shared.files import Files
-from shared.ids import digest, now_ms, request_id, uuid_of
+from shared.ids import now_ms, request_id, uuid_of
 from shared.jobs import Job
 from shared.lanes import Lane
 from shared.queue import DEFAULT_SHARE
@@ -56,6 +56,7 @@ class Asker(msgspec.Struct, frozen=True):
         provider: who serves a model without a prefix; empty when none is named.
         mode: how it is to be run, one of MODES; empty when none is named.
         headers: those that may travel upstream.
+        began_ms: Unix milliseconds at which it was asked for.
     """
 
     caller: Caller
@@ -63,6 +64,7 @@ class Asker(msgspec.Struct, frozen=True):
     provider: str
     mode: str
     headers: dict[str, str]
+    began_ms: int
 
 
 class _Named(msgspec.Struct):
@@ -130,7 +132,7 @@ class Intake:
         grant = await self._gateway.door.keyring.of_owner(owner)
         caller = Caller(owner, grant.share if grant else DEFAULT_SHARE, grant)
         wish = wishes({}, self._gateway.settings.client)
-        return await self._retry(Asker(caller, wish, "", _mode("", caller), {}), progress)
+        return await self._retry(Asker(caller, wish, "", _mode("", caller), {}, now_ms()), progress)
 
     async def _retry(self, asker: Asker, progress: Progress) -> Progress:
         old = progress.batch
@@ -174,6 +176,7 @@ class Intake:
             provider=provider or self._configured("x-model-provider", headers.get("x-model-provider")),
             mode=_mode(mode, caller),
             headers=forwarded(headers, client),
+            began_ms=now_ms(),
         )
 
     def _configured(self, where: str, name: str | None) -> str:
@@ -232,16 +235,11 @@ class Intake:
         When a store fails here nobody knows how far it went, so nothing is deleted: a retry finds the batch, or else
         the sweep deletes its shards.
         """
-        what = digest(batch.owner.encode(), batch.surface.encode(), body)
+        again = asker.wish.asked(batch.owner, batch.surface.encode(), body, began_ms=asker.began_ms)
         try:
             _check_native(batch)
-            became = await self._records.create(
-                batch,
-                what=what,
-                look_for_same=asker.wish.retried,
-                idempotency_key=asker.wish.idempotency_key,
-                hooks=await self._gateway.webhooks.of_batch(batch, asker.wish.webhook),
-            )
+            hooks = await self._gateway.webhooks.of_batch(batch, asker.wish.webhook)
+            became = await self._records.create(batch, asked=again, hooks=hooks)
             if became == batch.id:
                 await self._start(batch, asker.caller)
         except CallerError:

@@ -15,7 +15,7 @@ from shared.dialects import DIALECTS
 from shared.errors import Cancelled, GatewayError, NotFound, StoreError
 from shared.jobs import Job, Notice, Outcome, State
 from shared.queue import Queue
-from shared.sse import COMMENT, write
+from shared.sse import COMMENT, noted, write
 
 log = logging.getLogger("hermod.api")
 
@@ -46,7 +46,9 @@ class Follower:
             return plain(DIALECTS[job.dialect], job, first.outcome or Outcome(status=Cancelled.status))
         if isinstance(first, Notice):
             raise NotFound("The events of this answer are no longer kept.", code="events_expired")
-        headers = await self._queue.served_from_cache(job) if job.cache else {}
+        headers, first = noted(first) if first else ({}, first)
+        if job.cache:
+            headers |= await self._queue.served_from_cache(job)
         return streamed(DIALECTS[job.dialect], job, self._relayed(job, first, events, stack.pop_all(), pick), headers)
 
     async def _relayed(

@@ -59,6 +59,7 @@ _RUNS = (
     "x-bf-async-job-result-ttl",
     "x-bf-async-delete-on-read",
     "x-bf-async-webhook",
+    "x-bf-disable-content-logging",
     "x-bf-cache-key",
     "x-bf-cache-ttl",
     "x-bf-cache-type",
@@ -69,6 +70,7 @@ _RUNS = (
     "Idempotency-Key",
     *_WAITS,
 )
+_ONCE = ("Idempotency-Key",)
 _PAGES = ("limit", "after", "before", "after_id", "before_id")
 
 _OPEN = Fact(security="open")
@@ -125,9 +127,11 @@ _KINDS: tuple[tuple[str, str, Fact], ...] = (
     (r"POST", r".*/(count_tokens|input_tokens)", msgspec.structs.replace(_RUN, media=(JSON,), parameters=())),
     (r"POST", r".*/(messages|chat/completions|responses)", _RUN),
     (r"POST", r".*/embeddings", msgspec.structs.replace(_RUN, media=(JSON,))),
-    (r"POST", r".*/files", _UPLOAD),
+    (r"POST", r".*/files", msgspec.structs.replace(_UPLOAD, parameters=_ONCE)),
     (r"POST", r".*/uploads/.*/parts", _UPLOAD),
-    (r"POST", r".*/(cancel|retry)", msgspec.structs.replace(_LOOK, failures=(*_LOOKED_UP, *_SENT))),
+    (r"POST", r".*/batches", msgspec.structs.replace(_POST, parameters=_ONCE)),
+    (r"POST", r".*/retry", msgspec.structs.replace(_LOOK, parameters=_ONCE, failures=(*_LOOKED_UP, *_SENT))),
+    (r"POST", r".*/cancel", msgspec.structs.replace(_LOOK, failures=(*_LOOKED_UP, *_SENT))),
     (r"POST", r".*", _POST),
     (r"GET", r".*/content", _BYTES),
     (r"GET", r".*/results", Fact(media=("application/x-jsonl",), tells="", failures=_LOOKED_UP)),
@@ -196,16 +200,17 @@ _HEADERS = (
     _header("x-bf-async-job-result-ttl", "Seconds that the outcome is kept after the job has ended."),
     _header("x-bf-async-delete-on-read", "`true`, on a poll: the outcome is deleted once it has been sent."),
     _header("x-bf-async-webhook", "Name of the endpoint that hears of the job's end."),
+    _header("x-bf-disable-content-logging", "Accepted; no content is ever logged."),
     _header("x-bf-cache-key", "Answer from the response cache, or keep the answer there, under this key."),
     _header("x-bf-cache-ttl", "Seconds, or as in `5m`, that the answer is kept."),
     _header("x-bf-cache-type", "`direct` for an equal request, `semantic` for one that means the same."),
     _header("x-bf-cache-threshold", "Least similarity of a semantic hit, 0 to 1."),
     _header("x-bf-cache-no-store", "`true`: the answer is not kept."),
-    _header("x-bf-api-key", "Name of the provider's configured key to use."),
+    _header("x-bf-api-key", "Name of the provider's configured key to use; `x-bf-api-key-id` takes its id."),
     _header("x-bf-session-id", "Requests of one session stay with one key."),
     _header("x-bf-async-wait", "Hold the answer up to so many seconds."),
     _header("Prefer", "`wait=N`: the same."),
-    _header("Idempotency-Key", "Same key, same body: the same job, for 24 hours."),
+    _header("Idempotency-Key", "Same key, same body: the same job, batch or file, for 24 hours."),
     _header("Range", "A part of the bytes."),
     _header("Last-Event-ID", "Go on after this event."),
 )

@@ -42,7 +42,7 @@ class Stored:
             NotFound: unknown, expired, not stored, or another owner's.
         """
         job, state, outcome = await self._look(response_id, owner)
-        request = await (self._bodies.request(job) if job.body_blob else self._queue.request(job.id))
+        request = await (self._bodies.request(job) if job.body_blob else self._queue.request(job))
         return Kept(job, state, request, outcome and await self._bodies.whole(job.id, outcome))
 
     async def continued(self, body: bytes, previous: str, owner: str) -> bytes:

@@ -20,14 +20,18 @@ from api.incoming import incoming
 from api.stored import Stored
 from api.wait import Hub, Waiter
 from shared.bodies import Bodies
+from shared.dialects import DIALECTS
 from shared.dialects.base import Dialect, Head
 from shared.errors import CallerError, Cancelled, InvalidRequest, TooLarge
+from shared.governance_estimates import hold_ahead
 from shared.governance_keyring import Keyring
 from shared.ids import job_id, now_ms, request_id
 from shared.jobs import Job, Outcome, Snapshot, State
+from shared.json_bounds import SLICE, check_json
 from shared.lanes import Lane
 from shared.logs import about
 from shared.models import split_model
+from shared.prices import Prices
 from shared.queue import Queue, Submission, no_such_job
 from shared.settings import Settings
 from shared.traces import current
@@ -61,6 +65,7 @@ class Gateway:
         self.follower = Follower(queue, hub)
         self.stored = Stored(queue, hub, bodies)
         self.webhooks = WebhookBook(settings) if webhooks is None else webhooks
+        self._prices = Prices(settings.prices)
 
     async def answer(self, request: AnyRequest, dialect: Dialect, operation: str = "chat") -> ASGIApp:
         """Answer a POST whose body is a request of `dialect`. Raises GatewayError."""
@@ -107,7 +112,7 @@ class Gateway:
     ) -> tuple[Job, bytes, bool]:
         """The job that the body asks for, the body as the worker needs it, whether the job goes on unwatched."""
         client, headers = self.settings.client, dict(request.headers)
-        body = await read_body(request, client.max_request_body_size_mb)
+        body = await whole_json(request, client.max_request_body_size_mb)
         head = dialect.read_head(body, operation, headers)
         if head.stream and wish.submit:
             raise InvalidRequest("stream: not possible together with x-bf-async; leave one out.", param="stream")
@@ -166,6 +171,7 @@ class Gateway:
         """Put the job into the queue, a large body saved before; one that was not needed after all is deleted."""
         about(job.id, job.trace)
         hooks = await self.webhooks.of_job(job, wish.webhook, detached=detached)
+        reserves = self._reserves(asker, job, body)
         job = await self.bodies.save_request(job, body)
         try:
             submission = await self.queue.submit(
@@ -177,6 +183,7 @@ class Gateway:
                 idempotency_key=wish.idempotency_key,
                 share=asker.share,
                 hooks=hooks,
+                reserves=reserves,
             )
         except CallerError:
             await self.bodies.discard_request(job)
@@ -185,6 +192,14 @@ class Gateway:
             about(submission.job_id, job.trace)
             await self.bodies.discard_request(job)
         return submission
+
+    def _reserves(self, asker: Caller, job: Job, body: bytes) -> bytes:
+        """What the job's first claim is to reserve of its caller's budgets and windows."""
+        if asker.grant is None:
+            return b""
+        default = DIALECTS[job.dialect].default_provider
+        provider, model = split_model(job.model, self.settings.providers, default)
+        return hold_ahead(asker.grant.limits(provider), job, body, partial(self._prices.cost, provider, model))
 
     async def _poll(self, dialect: Dialect, operation: str, owner: str, wish: Wishes) -> ASGIApp:
         snapshot = await self.look(wish.poll_id, dialect, operation, owner, wish.wait_s)
@@ -240,6 +255,16 @@ async def read_body(request: AnyRequest, limit_mb: int) -> bytes:
     """The whole body. Raises TooLarge before more than the limit is held, Encoded."""
     over = TooLarge(f"The body is larger than {limit_mb} MiB (client.max_request_body_size_mb).")
     return b"".join([chunk async for chunk in incoming(request, limit_mb * 1024 * 1024, over)])
+
+
+async def whole_json(request: AnyRequest, limit_mb: int) -> bytes:
+    """The whole body, which is JSON within bounds if it is JSON. Raises TooLarge, Encoded, InvalidRequest."""
+    body = await read_body(request, limit_mb)
+    if len(body) > SLICE:
+        await asyncio.to_thread(check_json, body)
+    else:
+        check_json(body)
+    return body
 
 
 async def _disconnected(request: AnyRequest) -> None:

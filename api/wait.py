@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Iterator
 
 from shared.errors import GatewayError, NotFound, StoreError
 from shared.jobs import Notice, Outcome
-from shared.queue import Queue, unpack_notice
+from shared.queue import Queue
 from shared.stores.redis import listen
 
 HEARTBEAT_S = 15.0
@@ -122,6 +122,7 @@ class Hub:
         Raises:
             StoreError: its record is gone.
             Stopping: the process is being stopped.
+            GatewayError: the outcome cannot be read.
         """
         loop = asyncio.get_running_loop()
         deadline = None if timeout_s is None else loop.time() + timeout_s
@@ -141,7 +142,7 @@ class Hub:
         Raises:
             StoreError: the job's record is gone.
             Stopping: the process is being stopped.
-            GatewayError: a part of the stream is gone.
+            GatewayError: a part of the stream is gone, or cannot be read.
         """
         loop = asyncio.get_running_loop()
         spoke = loop.time()
@@ -214,7 +215,11 @@ class Hub:
             if message is None:
                 self._miss()
                 continue
-            notice = unpack_notice(message)
+            try:
+                notice = self._queue.read_notice(message)
+            except GatewayError:  # whoever waits for it reads the same in Redis, and tells its client why
+                self._miss()
+                continue
             for waiter in self._waiters.get(notice.job_id, ()):
                 waiter.tell(notice)
 

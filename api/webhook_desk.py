@@ -27,7 +27,7 @@ from shared.stores.redis import RedisStore
 from shared.webhook_book import WebhookBook
 from shared.webhook_events import ANY, OWNER, TEST, hook, read_event
 from shared.webhook_records import WebhookRecords, name_taken
-from shared.webhook_settings import NAME, WebhookSettings, new_secret
+from shared.webhook_settings import NAME, TAKEN_NAME, WebhookSettings, new_secret
 
 View = dict[str, Any]
 
@@ -67,6 +67,9 @@ class WebhookDesk:
         given = decode(_BODY, body)
         if given.name is UNSET:
             raise InvalidRequest("name: missing required field.", param="name")
+        if given.name == TAKEN_NAME:
+            message = f"name: {TAKEN_NAME!r} is part of the administration's own paths; choose another."
+            raise InvalidRequest(message, param="name")
         endpoint = _changed(WebhookSettings(name=given.name, url="", secret=new_secret()), given)
         if endpoint.name in self._book.endpoints:
             raise name_taken(endpoint.name)
@@ -149,7 +152,7 @@ class WebhookDesk:
     async def redeliver(self, delivery_id: str) -> View:
         """Deliver the same event again, under its own id, whatever became of the first time: the new delivery."""
         standing = await self._standing(delivery_id)
-        facts, newline, spec = (await self._queue.request(delivery_id)).partition(b"\n")
+        facts, newline, spec = (await self._queue.request(standing.job)).partition(b"\n")
         body = b"".join([facts.rpartition(b" ")[0], b" ", ANY.encode(), newline, spec])
         again = job_id()
         await self._records.tell(hook(standing.job.model, again, ANY, self._kept_s), body)
@@ -166,7 +169,7 @@ class WebhookDesk:
     async def _delivery(self, standing: Standing) -> View:
         if standing.state is State.QUEUED and standing.waiting is None:  # a row of a listing
             standing = await self._jobs.stand(standing.job.id, standing.job.owner)
-        return delivery_view(standing, read_event(await self._queue.request(standing.job.id)))
+        return delivery_view(standing, read_event(await self._queue.request(standing.job)))
 
     # --- endpoints ------------------------------------------------------------------------------------
 

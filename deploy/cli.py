@@ -114,7 +114,10 @@ def up(
     log_format: logs.LogFormat,
     log_level: logs.LogLevel,
 ) -> None:
-    """Run everything on this machine: API, workers, Redis, object store. Ctrl-C stops it."""
+    """Run the whole gateway on this machine; Ctrl-C stops it.
+
+    API, workers, Redis and object store are started together; what they keep lies in the data folder.
+    """
     from deploy import up as gateway  # noqa: PLC0415 - each command loads only what it runs
     from deploy.private_files import DataFolderBusy  # noqa: PLC0415 - the same
 
@@ -195,7 +198,7 @@ def worker(
     log_format: logs.LogFormat,
     log_level: logs.LogLevel,
 ) -> None:
-    """Run one worker process: it takes jobs from Redis and calls the providers."""
+    """Run one worker process: it calls the providers."""
     logs.configure(log_format, log_level)
     settings = _loaded(config, data_dir, secrets=True)
     if metrics_port is not None:
@@ -219,7 +222,10 @@ def worker(
 @_log_format
 @_log_level
 def simulate(host: str, port: int, log_format: logs.LogFormat, log_level: logs.LogLevel, **knobs: Any) -> None:
-    """Run a stand-in for the providers, with latency and fault knobs and a ledger of every call."""
+    """Run a stand-in for the providers, to try things out.
+
+    It has knobs for latency and faults, and keeps a ledger of every call.
+    """
     logs.configure(log_format, log_level)
     from deploy.simulator.knobs import Knobs  # noqa: PLC0415 - each command loads only what it runs
     from deploy.simulator.server import serve  # noqa: PLC0415 - the same

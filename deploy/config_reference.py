@@ -42,6 +42,7 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("providers.NAME.proxy_config", network.ProxySettings),
     ("redis", settings.RedisSettings),
     ("object_store", settings.ObjectStoreSettings),
+    ("encryption", settings.EncryptionSettings),
     ("worker", settings.WorkerSettings),
     ("prices.PROVIDER/MODEL", SetPrice),
     ("webhooks[]", WebhookSettings),

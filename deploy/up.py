@@ -9,6 +9,8 @@ hermod up ─┬─ Redis          data-dir/redis
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -103,15 +105,11 @@ class Gateway:
         self._environ = dict(environ)
         _refuse_loop(self._settings, options)
         self._run_dir = options.data_dir / "run"
-        options.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._run_dir.mkdir(exist_ok=True, mode=0o700)
-        self._lock = lock(self._run_dir / "lock")
+        self._lock = _take(options.data_dir, self._run_dir)
         self._log_options = ("--log-format", options.log_format, "--log-level", options.log_level)
         reason = why_not_bindable(options.host, options.port)
         if reason:
-            raise CannotStart(
-                f"cannot listen on {options.host}:{options.port} ({reason}): stop what uses it or choose another --port"
-            )
+            raise CannotStart(_cannot_listen(options.host, options.port, reason))
 
     async def start(self) -> None:
         """Brings the parts up in the order in which they need each other, and says what runs where.
@@ -218,6 +216,20 @@ class Gateway:
             raise CannotStart(f"{role} does not come up; its log lines are above")
 
 
+def _take(data_dir: Path, run_dir: Path) -> int:
+    """Makes the folders; the descriptor that holds the lock. Raises CannotStart, DataFolderBusy."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        run_dir.mkdir(exist_ok=True, mode=0o700)
+        return lock(run_dir / "lock")
+    except OSError as error:
+        where = error.filename or data_dir
+        raise CannotStart(
+            f"cannot keep data in {data_dir} ({error.strerror}: {where}): make it writable for this user, or name "
+            "another folder with --data-dir"
+        ) from error
+
+
 async def _redis_up(server: RedisServer, child: Child) -> bool:
     return child.restarts >= _GIVE_UP_AFTER_RESTARTS or await redis_answers(server.url)
 
@@ -232,6 +244,15 @@ def _objects(settings: Settings, data_dir: Path) -> str:
     return (
         f"S3 at {store.endpoint}, bucket {store.bucket}" if store.endpoint else store.path or f"{data_dir / 'objects'}"
     )
+
+
+def _cannot_listen(host: str, port: int, reason: str) -> str:
+    """What to do about it depends on what is wrong: the port, or the address."""
+    what_to_do = {
+        os.strerror(errno.EADDRINUSE): "stop what uses it or choose another --port",
+        os.strerror(errno.EACCES): "choose a --port from 1024 on",
+    }
+    return f"cannot listen on {host}:{port} ({reason}): {what_to_do.get(reason, 'choose another --host')}"
 
 
 def _refuse_loop(settings: Settings, options: Options) -> None:

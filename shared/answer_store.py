@@ -1,6 +1,6 @@
 """The answers that the response cache keeps, in Redis.
 
-    hermod:cached:<id>       an entry, see `shared/cached_answer.py`; expires by itself
+    hermod:cached:<id>       an entry, see `shared/cached_answer.py`, under its owner's seal; expires by itself
     hermod:shelf:<shelf>     sorted set of the ids of one owner's answers under one cache key; score = Unix ms of expiry
     hermod:shelves:<key>     set of the shelves of all owners with that cache key
     hermod:answers           sorted set of all ids; score = Unix ms of expiry
@@ -16,6 +16,7 @@ import msgspec
 
 from shared.cache import CachePlan, shelf
 from shared.cached_answer import Entry, pack, unpack
+from shared.errors import GatewayError
 from shared.stores.redis import RedisStore, Script
 
 CACHED = "hermod:cached:"
@@ -90,11 +91,27 @@ class AnswerStore:
     async def get(self, *ids: str) -> list[Entry | None]:
         """The entries of these ids, at least one; None for what is not kept, or not readable any more."""
         found = await self._store.call("MGET", *(CACHED + one for one in ids))
-        return [read(one) for one in found]
+        return [self._read(one, stored) for one, stored in zip(ids, found, strict=True)]
 
     async def keep(self, plan: CachePlan, entry: Entry, most_bytes: int) -> None:
         """Keep an answer for `plan.ttl_s` seconds; what expires next makes room when all are `most_bytes`."""
-        await self._store.run(_KEEP, plan.id, plan.shelf, plan.key, pack(entry), plan.ttl_s, most_bytes)
+        stored = self._store.seal.close(entry.owner, pack(entry), *_place(plan.id))
+        await self._store.run(_KEEP, plan.id, plan.shelf, plan.key, stored, plan.ttl_s, most_bytes)
+
+    async def opened(self, entry_id: str, stored: bytes) -> bytes | None:
+        """What is kept under the id, packed as it is here; None, and forgotten, when that cannot be read any more."""
+        try:
+            return self._store.seal.open(None, stored, *_place(entry_id))
+        except GatewayError:
+            await self._store.call("DEL", CACHED + entry_id)
+            return None
+
+    def _read(self, entry_id: str, stored: bytes | None) -> Entry | None:
+        """None also for one that another version wrote, for what cannot be read is no answer."""
+        try:
+            return None if stored is None else unpack(self._store.seal.open(None, stored, *_place(entry_id)))
+        except (GatewayError, msgspec.MsgspecError):
+            return None
 
     async def clear(self, entry_id: str, owner: str | None) -> bool:
         """Forget one answer, if it is the owner's or everybody's, or with None whoever's; False when there is none."""
@@ -112,9 +129,5 @@ class AnswerStore:
         return sum([await self._store.run(_CLEAR, one) for one in shelves])
 
 
-def read(packed: bytes | None) -> Entry | None:
-    """An entry; None for one that another version wrote, for what cannot be read is no answer."""
-    try:
-        return None if packed is None else unpack(packed)
-    except msgspec.MsgspecError:
-        return None
+def _place(entry_id: str) -> tuple[str, str]:
+    return "cached answer", entry_id

@@ -7,7 +7,7 @@ hermod:batch-done:<id>     set: numbers of the shards whose results are in the o
 hermod:batches:<owner>:<surface>  sorted set of the owner's batches; score = Unix ms of creation
 hermod:batches             the same of all owners', for operators
 hermod:batch-output:<id>   which running batch the file of that id will hold the results of
-hermod:batch-same:<d>, hermod:batch-idem:<d>  which batch an identical or same-keyed request became
+hermod:batch-same:<d>, hermod:batch-idem:<d>  see `shared/repeats.py`
 
 What workers note of the items that run is in `worker/item_records.py`.
 """
@@ -21,11 +21,10 @@ from typing import Any
 
 import msgspec
 
-from shared.batches import Batch, BatchState, Counts, Ending, Progress, Spent
-from shared.errors import Conflict, NotFound
-from shared.ids import digest
+from shared.batches import MOST_GROUPS, Batch, BatchState, Counts, Ending, Progress, Spent
+from shared.errors import NotFound
 from shared.lanes import CLOCK, LUA
-from shared.queue import IDEMPOTENCY_S, SAME_REQUEST_S
+from shared.repeats import ANEW, CONFLICT, REPEATS, Asked, conflict
 from shared.stores.redis import RedisStore, Script
 from shared.webhook_scripts import TELL
 
@@ -54,30 +53,19 @@ _FIELDS = ("spec", "state", *_ENDINGS, *_TIMES, "output", "error", *(f"spent {na
 
 # As with a job, a request that already became a batch joins it, unless that was cancelled.
 _CREATE = Script(
-    """
+    REPEATS
+    + """
 local function is_alive(id)
   local state, cancelled = unpack(redis.call('HMGET', 'hermod:batch:' .. id, 'state', 'cancelling'))
   return state and not cancelled
 end
 
-local function earlier(what, look, name)
-  local held = name ~= '' and redis.call('GET', 'hermod:batch-idem:' .. name)
-  if held then
-    local id, held_what = string.match(held, '^(%S+) (%S+)$')
-    if held_what ~= what then return 'conflict' end
-    return is_alive(id) and id
-  end
-  local id = name == '' and look == '1' and redis.call('GET', 'hermod:batch-same:' .. what)
-  return id and is_alive(id) and id
-end
-
-local function one(id, spec, owned, created, what, look, name, hooks)
+local function one(id, spec, owned, created, hooks, what, began, retried, name)
   local record = 'hermod:batch:' .. id
   if redis.call('EXISTS', record) == 1 then return id end
-  local other = earlier(what, look, name)
+  local other = became_before('batch', what, began, retried, name, is_alive)
   if other then return other end
-  if name ~= '' then redis.call('SET', 'hermod:batch-idem:' .. name, id .. ' ' .. what, 'EX', IDEMPOTENCY_S) end
-  if what ~= '' then redis.call('SET', 'hermod:batch-same:' .. what, id, 'EX', SAME_REQUEST_S) end
+  remember('batch', id, created, what, retried, name)
   redis.call('HSET', record, 'spec', spec, 'state', 'validating')
   if hooks ~= '' then redis.call('HSET', record, 'hooks', hooks) end
   redis.call('EXPIRE', record, UNSTARTED_S)
@@ -87,10 +75,7 @@ local function one(id, spec, owned, created, what, look, name, hooks)
   end
   return id
 end
-""".replace("UNSTARTED_S", str(UNSTARTED_S))
-    .replace("-LISTED", f"-{LISTED}")
-    .replace("IDEMPOTENCY_S", str(IDEMPOTENCY_S))
-    .replace("SAME_REQUEST_S", str(SAME_REQUEST_S))
+""".replace("UNSTARTED_S", str(UNSTARTED_S)).replace("-LISTED", f"-{LISTED}")
 )
 
 _START = Script(
@@ -117,6 +102,24 @@ local function one(id, first, second, to)
   local record = 'hermod:batch:' .. id
   local state = redis.call('HGET', record, 'state')
   if state == first or state == second then redis.call('HSET', record, 'state', to, to, clock_ms()) end
+  return 1
+end
+""",
+    even_when_full=True,
+)
+
+# A job that waits is due now; of one that runs, the next delay is left out: it may have looked a moment too early.
+_HURRY = Script(
+    LUA
+    + """
+local function one(job)
+  local record = 'hermod:job:' .. job
+  local state = redis.call('HGET', record, 'state')
+  if state == 'running' then
+    redis.call('HSET', record, 'hurry', 1)
+  elseif state == 'queued' and redis.call('ZADD', 'hermod:later', 'XX', 'CH', 'LT', clock_ms(), job) == 1 then
+    wake()
+  end
   return 1
 end
 """,
@@ -170,42 +173,19 @@ class BatchRecords:
     def __init__(self, store: RedisStore) -> None:
         self._store = store
 
-    async def create(
-        self,
-        batch: Batch,
-        *,
-        what: str = "",
-        look_for_same: bool = False,
-        idempotency_key: str = "",
-        hooks: bytes = b"",
-    ) -> str:
+    async def create(self, batch: Batch, *, asked: Asked = ANEW, hooks: bytes = b"") -> str:
         """Write the record; the batch is `validating`, and forgotten unless it is started.
 
-        `what` is a digest of the owner and all that was asked; `look_for_same`, `idempotency_key` and `hooks` are as
-        for `Queue.submit`. Returns the id of the batch that the request became: another's when it joined one.
+        `hooks` is as for `Queue.submit`. Returns the id of the batch that the request became: another's when it joined
+        one.
 
         Raises:
             Conflict: the idempotency key was used for another request within 24 hours.
         """
-        name = digest(batch.owner.encode(), idempotency_key.encode()) if idempotency_key else ""
-        became: bytes = await self._store.run(
-            _CREATE,
-            batch.id,
-            _packer.encode(batch),
-            _owned(batch),
-            batch.created_ms,
-            what,
-            int(look_for_same),
-            name,
-            hooks,
-        )
-        if became == b"conflict":
-            raise Conflict(
-                "Idempotency-Key: this key was used for another batch in the last 24 hours; use a new key.",
-                param="Idempotency-Key",
-                code="idempotency_conflict",
-                should_retry=False,
-            )
+        packed = _packer.encode(batch)
+        became: bytes = await self._store.run(_CREATE, batch.id, packed, _owned(batch), batch.created_ms, hooks, *asked)
+        if became == CONFLICT:
+            raise conflict("batch")
         return became.decode()
 
     async def start(self, batch_id: str) -> bool:
@@ -259,8 +239,11 @@ class BatchRecords:
         return found
 
     async def cancel(self, batch_id: str) -> None:
-        """Ask for the end: items that have not begun are not run. An ended batch stays what it is."""
+        """Ask for the end: items that have not begun are not run. An ended batch stays what it is. Raises NotFound."""
         await self._store.run(_MOVE, batch_id, "validating", "in_progress", "cancelling")
+        progress = await self.look(batch_id)
+        if progress.state is BatchState.CANCELLING:
+            await asyncio.gather(*(self._store.run(_HURRY, job) for job in _jobs(progress.batch)))
 
     async def forget(self, batch: Batch) -> None:
         """Delete the record of an ended batch; the sweep deletes its blobs."""
@@ -277,6 +260,12 @@ class BatchRecords:
     async def end(self, batch_id: str, state: BatchState, *, output_file: str = "", error_file: str = "") -> None:
         """The results can be read."""
         await self._store.run(_END, batch_id, state.value, output_file, error_file)
+
+
+def _jobs(batch: Batch) -> list[str]:
+    """Ids of the jobs that may be waiting, if they were made: see `worker/shards.py`."""
+    shards = [named_after(batch.id, f"{what} {number}") for what in ("shard", "rest") for number in range(batch.shards)]
+    return [*(named_after(batch.id, f"native {number}") for number in range(MOST_GROUPS)), *shards]
 
 
 def _owned(batch: Batch) -> str:

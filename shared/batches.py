@@ -25,12 +25,18 @@ WINDOW_MS = 86_400_000
 SHARD_ITEMS = 100
 SHARD_BYTES = 4 * 1024 * 1024
 """A shard is what one worker holds in memory and repeats at most the running part of; one larger item is one shard."""
+FIRST_ITEMS, PART_OF_BATCH = 25, 16
+"""The first shards are smaller, and none is more than such a part of what came before it: a small batch too is work for
+all workers, and for about as long. How many items will come is not known while they are cut."""
 
 PREFIX = "batches/"
 
 START, NATIVE, SHARD, FINISH = "start_batch", "native_batch", "shard", "finish_batch"
 OPERATIONS = frozenset({START, NATIVE, SHARD, FINISH})
 """Of the jobs that advance a batch, see `worker/shards.py`: they are no job of the caller's."""
+
+MOST_GROUPS = 16
+"""Groups of one batch that run at batch APIs; items of further models, those with the fewest, run directly."""
 
 NATIVE_PROVIDERS = frozenset({"anthropic", "openai", "azure", "bedrock", "gemini"})
 """Those of the catalog that have a batch API of their own: whose batches `native` can run."""
@@ -192,12 +198,14 @@ _decode_line = msgspec.json.Decoder(Item).decode
 def plan(items: Iterable[Item]) -> Iterator[bytes]:
     """The shards of `items`, each as the bytes of its input blob; holds one shard in memory."""
     lines: list[bytes] = []
-    size = 0
+    size, most = 0, FIRST_ITEMS
     for item in items:
         line = _encode_line(item)
-        if lines and (len(lines) == SHARD_ITEMS or size + len(line) > SHARD_BYTES):
+        if lines and (len(lines) == most or size + len(line) > SHARD_BYTES):
             yield b"\n".join(lines)
             lines, size = [], 0
+        if not lines:
+            most = min(SHARD_ITEMS, max(FIRST_ITEMS, item.index // PART_OF_BATCH))
         lines.append(line)
         size += len(line)
     if lines:

@@ -164,7 +164,6 @@ KEY = frozenset(
         "config_hash",
         "description",
         "huggingface_key_config",
-        "id",
         "replicate_key_config",
         "sgl_key_config",
         "status",

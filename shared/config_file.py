@@ -20,7 +20,15 @@ from shared.config_providers import providers
 from shared.config_section import Section
 from shared.config_webhooks import webhooks
 from shared.masked import SettingsError
-from shared.settings import ClientSettings, HeaderFilter, ObjectStoreSettings, RedisSettings, Settings, WorkerSettings
+from shared.settings import (
+    ClientSettings,
+    EncryptionSettings,
+    HeaderFilter,
+    ObjectStoreSettings,
+    RedisSettings,
+    Settings,
+    WorkerSettings,
+)
 
 _NOTHING: frozenset[str] = frozenset()
 _LAST_PORT = 65_535
@@ -59,6 +67,7 @@ def load(path: str | None, environ: Mapping[str, str], *, secrets: bool) -> Load
         providers=providers(top.section("providers"), warnings, secrets=secrets),
         redis=_redis(top.section("redis"), environ, warnings),
         object_store=_object_store(top.section("object_store"), warnings),
+        encryption=_encryption(top.section("encryption"), warnings),
         worker=_worker(top.section("worker"), warnings),
         public_url=top.url("public_url"),
         fallbacks=_fallbacks(top.section("fallbacks")),
@@ -134,15 +143,21 @@ def _redis(redis: Section, environ: Mapping[str, str], warnings: list[str]) -> R
     return RedisSettings(url=url) if url else RedisSettings()
 
 
-def _encryption_keys(store: Section) -> Iterator[bytes]:
-    for index, text in enumerate(store.texts("encryption_keys")):
+def _encryption(encryption: Section, warnings: list[str]) -> EncryptionSettings:
+    settings = EncryptionSettings(master_keys=tuple(_master_keys(encryption)))
+    warnings += encryption.finish()
+    return settings
+
+
+def _master_keys(encryption: Section) -> Iterator[bytes]:
+    for index, text in enumerate(encryption.texts("keys")):
         try:
             key = base64.b64decode(text, validate=True)
         except ValueError:
             key = b""
         if len(key) != _ENCRYPTION_KEY_BYTES:
-            at = f"{store.at('encryption_keys')}[{index}]"
-            raise SettingsError(at, "expected 32 bytes in base64, as `openssl rand -base64 32` prints them")
+            expected = "expected 32 bytes in base64, as `openssl rand -base64 32` prints them"
+            raise encryption.fail(f"keys[{index}]", expected)
         yield key
 
 
@@ -156,7 +171,6 @@ def _object_store(store: Section, warnings: list[str]) -> ObjectStoreSettings:
         region=store.text("region"),
         secure=store.flag("secure", default=True),
         inline_bytes=store.integer("inline_bytes", ObjectStoreSettings().inline_bytes),
-        encryption_keys=tuple(_encryption_keys(store)),
     )
     if settings.path and settings.endpoint:
         raise store.fail("path", "give either a folder (path) or an S3 server (endpoint)")

@@ -30,6 +30,7 @@ def read_key(section: Section, name: str, provider: str, base_url: str | None, w
     limits = section.section("rate_limits")
     key = ProviderKey(
         name=section.text("name") or name,
+        id=section.text("id") or "",
         value=section.text("value", secret=True) or "",
         models=section.texts("models", ("*",)),
         rate_limits=_rate_limits(limits),

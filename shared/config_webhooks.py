@@ -7,7 +7,7 @@ import re
 from msgspec.structs import replace
 
 from shared.config_section import Section
-from shared.webhook_settings import NAME, WebhookSettings, new_secret
+from shared.webhook_settings import NAME, TAKEN_NAME, WebhookSettings, new_secret
 
 _NAME = re.compile(NAME)
 _UNSUPPORTED = frozenset({"config_hash", "description", "id"})
@@ -30,6 +30,8 @@ def _webhook(section: Section, *, secrets: bool) -> WebhookSettings:
     name = section.text("name") or ""
     if not _NAME.fullmatch(name):
         raise section.fail("name", "expected 1 to 64 letters, digits, dots, hyphens and underscores")
+    if name == TAKEN_NAME:
+        raise section.fail("name", f'"{TAKEN_NAME}" is part of the administration\'s own paths; choose another')
     endpoint = WebhookSettings(
         name=name,
         url=section.text("url", secret=True) or "",

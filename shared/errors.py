@@ -33,6 +33,7 @@ the HTTP response is made in `api/errors.py`.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import msgspec
 
@@ -162,6 +163,13 @@ class Cancelled(CallerError):
     status = 499
 
 
+class Quota(NamedTuple):
+    """A limit a minute that a provider says is used up; `kind` of its units: `requests`, or `input` tokens."""
+
+    kind: str
+    limit: int
+
+
 class ProviderError(GatewayError):
     """The provider failed or refused.
 
@@ -172,9 +180,11 @@ class ProviderError(GatewayError):
         details: the provider's structured details (Anthropic's `error.details`), untouched.
         sent: False when it is certain that no byte of the request reached the provider, so that asking again cannot
             be paid for twice; True when it may have.
+        quotas: what a 429's body says is used up, where it says that.
     """
 
     status = 502
+    quotas: tuple[Quota, ...] = ()
 
     def __init__(  # noqa: PLR0913 - facts, all by keyword
         self,

@@ -189,12 +189,14 @@ local function read(meter, now)
 end
 
 -- Which meter refuses, whether it is used up or only held, and for how long: a spent budget before all, for waiting
--- does not help soon; else the one that refuses longest. Nil when all are open.
-local function judge(meters, now)
+-- does not help soon; else the one that refuses longest. Nil when all are open. `passed`: which are not asked.
+local function judge(meters, now, passed)
   local found, spent, wait = nil, false, 0
   for index, meter in ipairs(meters) do
     local used, held, ends = read(meter, now)
-    if used >= meter[3] then
+    if passed and passed[index] then
+      -- not asked
+    elseif used >= meter[3] then
       if meter[2] == 'cost' then return index, true, ends - now end
       if not spent or ends - now > wait then found, spent, wait = index, true, ends - now end
     elseif used + held >= meter[3] and not found then

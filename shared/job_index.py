@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.batches import OPERATIONS
+from shared.job_values import JobValues, unpack_job
 from shared.jobs import Attempt, Job, Outcome, State
-from shared.queue import no_such_job, unpack_attempts, unpack_job, unpack_outcome
+from shared.queue import no_such_job
 from shared.stores.redis import RedisStore, Script
 
 POSITION_MOST = 10_000
@@ -126,6 +127,7 @@ class JobIndex:
 
     def __init__(self, store: RedisStore) -> None:
         self._store = store
+        self._values = JobValues(store.seal)
 
     async def stand(self, job_id: str, owner: str) -> Standing:
         """The owner's job as it stands.
@@ -139,17 +141,17 @@ class JobIndex:
         return standing
 
     async def find(self, job_id: str) -> Standing:
-        """Any owner's job as it stands, for operators. Raises NotFound."""
+        """Any owner's job as it stands, for operators. Raises NotFound, GatewayError for an unreadable outcome."""
         fields = await self._store.run(_STAND, job_id)
         if fields is None:
             raise no_such_job()
         due_ms, position, capped, outcome, why = fields[5:]
-        standing = standing_of(fields[:5])
+        standing = standing_of(fields[:5], self._values)
         if standing.state is State.QUEUED:
             reason = why.decode() if due_ms and why else ""
             waiting = Waiting(due_ms=_number(due_ms), position=position, capped=bool(capped), why=reason)
             return msgspec.structs.replace(standing, waiting=waiting)
-        return msgspec.structs.replace(standing, outcome=unpack_outcome(outcome)) if outcome else standing
+        return msgspec.structs.replace(standing, outcome=self._values.read_outcome(standing.job, outcome))
 
     async def owned(self, owner: str, *, after: Cursor | None, state: State | None, count: int) -> list[Standing]:
         """Up to `count` of the owner's detached jobs older than `after`, newest first, in one state unless None."""
@@ -159,17 +161,18 @@ class JobIndex:
             rows, score, before, more = await self._store.run(
                 _LIST, owner, score, before, state or "", count - len(standings)
             )
-            standings += map(standing_of, rows)
+            standings += [standing_of(row, self._values) for row in rows]
         return standings
 
 
-def standing_of(fields: list[Any]) -> Standing:
+def standing_of(fields: list[Any], values: JobValues) -> Standing:
     """The fields `spec`, `state`, `attempts`, `started` and `ended` of a job's record."""
     spec, state, attempts, started, ended = fields
+    job = unpack_job(spec)
     return Standing(
-        job=unpack_job(spec),
+        job=job,
         state=State(state.decode()),
-        attempts=unpack_attempts(attempts) if attempts else (),
+        attempts=values.listed_attempts(job, attempts),
         started_ms=_number(started),
         ended_ms=_number(ended),
     )

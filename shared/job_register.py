@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from shared.job_index import Standing, standing_of
+from shared.job_values import JobValues
 from shared.jobs import State
 from shared.lanes import QUEUE
 from shared.queue import JOB
@@ -81,6 +82,7 @@ class JobRegister:
 
     def __init__(self, store: RedisStore) -> None:
         self._store = store
+        self._values = JobValues(store.seal)
 
     async def page(
         self, register: Register, *, after: Place | None, count: int, wanted: Callable[[Standing], bool]
@@ -92,7 +94,7 @@ class JobRegister:
             found, seen, last_id, last_score = await self._store.run(_ROWS, register, place.score, place.job_id, STEP)
             at_end, looked_at = seen < STEP, looked_at + seen
             for job_id, score, *fields in found:
-                standing = standing_of(fields)
+                standing = standing_of(fields, self._values)
                 if wanted(standing):
                     rows.append(standing)
                     if len(rows) == count:

@@ -17,6 +17,7 @@ from shared.batches import OPERATIONS, BatchState, Ending
 from shared.jobs import Attempt, Job, State
 from shared.lanes import Lane
 from shared.tallies import Counters, Gauges, Histograms
+from shared.webhook_scripts import WEBHOOK
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
 MOST_MODELS = 200
@@ -28,7 +29,7 @@ PROCESSING = "processing"
 """State of an item that has not ended."""
 OPEN_STATES = (BatchState.IN_PROGRESS, BatchState.FINALIZING, BatchState.CANCELLING)
 
-_JOB_OPERATIONS = ("chat", "count_tokens", "embeddings", "models", *sorted(OPERATIONS))
+_JOB_OPERATIONS = ("chat", "count_tokens", "embeddings", "models", *sorted(OPERATIONS), WEBHOOK)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
 _RETRIES = (0, 1, 2, 3, 5, 10)
@@ -82,6 +83,12 @@ LEASE_TAKEOVERS = Counters(
 )
 LEASES = Gauges(REGISTRY, "hermod_leases", "Jobs that this worker holds.")
 SLOTS = Gauges(REGISTRY, "hermod_slots", "Slots of this worker.", ["state"], ("busy", "free"))
+WEBHOOK_TRIES = Counters(
+    REGISTRY,
+    "hermod_webhook_tries_total",
+    "Tries to deliver an event, by the endpoint's status (0: it did not answer).",
+    ["endpoint", "status"],
+)
 RETRIES = Histograms(
     REGISTRY, "bifrost_request_retries", "Attempts beyond the first of jobs that ended.", bounds=_RETRIES
 )

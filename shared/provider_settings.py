@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import ClassVar
 
 import msgspec
@@ -126,6 +127,7 @@ class ProviderKey(Masked, frozen=True, kw_only=True):
 
     Attributes:
         name: unique within the provider; default `key-1`, `key-2`, …
+        id: another name of it, as Bifrost gives its keys; default none.
         value: the credential, a literal or `env.NAME`; empty only for a provider without keys, or one whose
             `azure`, `vertex` or `bedrock` block holds it.
         models: models it may be used for; default `*`, all; an empty list means none.
@@ -156,6 +158,11 @@ class ProviderKey(Masked, frozen=True, kw_only=True):
     azure: AzureKey | None = None
     vertex: VertexKey | None = None
     bedrock: BedrockKey | None = None
+    id: str = ""
+
+    def is_one_of(self, names: Collection[str]) -> bool:
+        """Whether its name or its id is among them."""
+        return self.name in names or (bool(self.id) and self.id in names)
 
     def serves(self, model: str) -> bool:
         """Whether it may be used for the model, by the name the client gives it."""

@@ -4,7 +4,8 @@ Keys (one Redis, not Redis Cluster: arq's key names carry no hash tag), besides 
 
     hermod:job:<id>     hash: spec body state attempts outcome waiters detached store lane owner weight cap deadline
                         crashes cancel ended_by why hooks hit; Unix ms of the first claim, of when it came due again,
-                        and of the end: started due ended
+                        and of the end: started due ended; what its first claim reserves on its caller's meters, the
+                        worker that did, and which meters have counted what: reserves holder asked:<id>:<meter>
     hermod:owned:<owner>  sorted set of the owner's detached jobs, for listing them; score = Unix ms of creation
     hermod:recent       sorted set of all owners' newest detached jobs, for operators; score = Unix ms of creation
     hermod:failures     the same of the jobs that last failed or expired, detached or not; score = Unix ms of the end
@@ -24,222 +25,26 @@ from typing import NamedTuple
 
 import msgspec
 
-from shared.errors import Conflict, LimitExceeded, NotFound
-from shared.governance_meters import METERS, Limits, refusal
+from shared.answer_store import AnswerStore
+from shared.errors import Conflict, GatewayError, LimitExceeded, NotFound
+from shared.governance_meters import Limits, refusal
 from shared.ids import digest, now_ms
-from shared.jobs import Attempt, Job, Notice, Outcome, Snapshot, State
-from shared.lanes import LUA, Lane
+from shared.job_values import JobValues, notice, pack, unpack_job
+from shared.jobs import Job, Notice, Outcome, Snapshot, State
+from shared.lanes import Lane
 from shared.metrics import job_ended
-from shared.stores.redis import RedisStore, Script
-from shared.webhook_scripts import TELL
+from shared.queue_scripts import CANCEL, FORGET, LOOK, SUBMIT
+from shared.stores.redis import RedisStore
 
 CANCELS = "hermod:cancels"
 JOB = "hermod:job:"
 EVENTS = "hermod:events:"
 WORKERS = "hermod:workers"
 
-SAME_REQUEST_S = 600
-"""How long an SDK's automatic retry finds the job its lost first try became (SDK read timeout: 600 s)."""
-IDEMPOTENCY_S = 86_400
 FULL_RETRY_S = 2.0
 """`retry-after` when an owner's queue is full: short enough for an SDK to wait, long enough to spare the gateway."""
 
-LISTED = 10_000
-"""Newest jobs of an owner that its listing reaches, give or take the few that await the next trim."""
-LISTED_S = 30 * 86_400
-"""How long the listing of an owner who has submitted nothing since is kept: beyond any outcome's usual time."""
-RECENT = 100_000
-"""Newest detached jobs of all owners that operators are shown, about 10 MB; trimmed a thousand at a time."""
-KEPT_BODY_BYTES = 16_384
-"""Largest request of a detached job that is kept with it when it did not succeed, so that it can be run again: a
-provider's outage must not fill the memory with what was asked meanwhile."""
-
-_packer = msgspec.msgpack.Encoder()
-pack = _packer.encode
-unpack_job = msgspec.msgpack.Decoder(Job).decode
-unpack_outcome = msgspec.msgpack.Decoder(Outcome).decode
-unpack_attempts = msgspec.msgpack.Decoder(tuple[Attempt, ...]).decode
-unpack_notice = msgspec.msgpack.Decoder(Notice).decode
 _unpack_headers = msgspec.msgpack.Decoder(dict[str, str]).decode
-
-# A retry of a request that already became a job joins that job, unless it was cancelled: the client that
-# gave up and cancelled is the very one that asks again.
-#
-# A listing is trimmed, and given its time to live anew, by an owner's only job in hand and by every 16th of a busy one
-# (ids are random): on a busy gateway it costs a submit little more than the one ZADD.
-#
-# Whose budget is spent is refused at once; whose window is, only when it waits in person: other jobs wait for the next.
-#
-# A request whose answer the cache has becomes no job, and costs no budget.
-_SUBMIT = Script(
-    LUA
-    + METERS
-    + """
--- Rising scores are the cheapest to insert, and negative ones are never taken for the due time of another client's.
-local NEVER_DUE = 1e13
-local accepted, payloads, recent = {}, {}, {}
-
-local function settle()
-  if #accepted == 0 then return end
-  redis.call('MSET', unpack(payloads))
-  redis.call('ZADD', 'arq:queue', unpack(accepted))
-  if #recent == 0 then return end
-  redis.call('ZADD', 'hermod:recent', unpack(recent))
-  if redis.call('ZCARD', 'hermod:recent') >= RECENT_MOST + 1000 then
-    redis.call('ZREMRANGEBYRANK', 'hermod:recent', 0, -RECENT_MOST - 1)
-  end
-end
-
-local function join(other, waiter)
-  local record = 'hermod:job:' .. other
-  local state, cancel, waiters = unpack(redis.call('HMGET', record, 'state', 'cancel', 'waiters'))
-  if not state or state == 'cancelled' or cancel then return nil end
-  if waiter ~= '' and (state == 'queued' or state == 'running') then
-    redis.call('HSET', record, 'waiters', (waiters or '') .. waiter .. ' ')
-  end
-  return {'joined', other}
-end
-
-local function named_before(idem, what, waiter)
-  local held = redis.call('GET', idem)
-  if not held then return nil end
-  local other, held_what = string.match(held, '^(%S+) (%S+)$')
-  if held_what ~= what then return {'conflict', other} end
-  return join(other, waiter)
-end
-
-local function refused(id, lane, limits)
-  if limits == '' then return nil end
-  local meters = cmsgpack.unpack(limits)
-  local index, spent, wait = judge(meters, clock_ms())
-  if index and (lane == 'interactive' or spent and meters[index][2] == 'cost') then
-    return {'refused', id, index, spent and 1 or 0, math.ceil(wait)}
-  end
-end
-
-local function one(id, spec, body, arq_job, waiter, what, look, name, detached, store,
-                   lane, owner, weight, cap, most, deadline, created, limits, hooks, cached)
-  local record, same, idem = 'hermod:job:' .. id, 'hermod:same:' .. what, 'hermod:idem:' .. name
-  if redis.call('EXISTS', record) == 1 then return {'new', id} end
-  local earlier
-  if name ~= '' then
-    earlier = named_before(idem, what, waiter)
-  elseif look == '1' then
-    local other = redis.call('GET', same)
-    earlier = other and join(other, waiter)
-  end
-  if earlier then return earlier end
-  local answer = cached ~= '' and redis.call('GET', 'hermod:cached:' .. cached)
-  if answer then return {'cached', id, answer} end
-  local no = refused(id, lane, limits)
-  if no then return no end
-  local unfinished = redis.call('HINCRBY', 'hermod:unfinished', owner, 1)
-  if unfinished > tonumber(most) then
-    redis.call('HINCRBY', 'hermod:unfinished', owner, -1)
-    return {'full', id}
-  end
-  if name ~= '' then redis.call('SET', idem, id .. ' ' .. what, 'EX', IDEMPOTENCY_S) end
-  redis.call('SET', same, id, 'EX', SAME_REQUEST_S)
-  redis.call('HSET', record, 'spec', spec, 'body', body, 'state', 'queued', 'detached', detached,
-             'waiters', waiter == '' and '' or waiter .. ' ', 'lane', lane, 'owner', owner, 'weight', weight,
-             'cap', cap, 'deadline', deadline, 'store', store)
-  if hooks ~= '' then redis.call('HSET', record, 'hooks', hooks) end
-  accepted[#accepted + 1] = tonumber(created) - NEVER_DUE
-  accepted[#accepted + 1] = id
-  payloads[#payloads + 1] = 'arq:job:' .. id
-  payloads[#payloads + 1] = arq_job
-  if detached == '1' then
-    local owned = 'hermod:owned:' .. owner
-    redis.call('ZADD', owned, created, id)
-    recent[#recent + 1] = created
-    recent[#recent + 1] = id
-    if unfinished == 1 or string.sub(id, 1, 1) == '0' then
-      redis.call('ZREMRANGEBYRANK', owned, 0, -LISTED_MOST - 1)
-      redis.call('EXPIRE', owned, LISTED_S)
-    end
-  end
-  line_up(id, lane, owner)
-  return {'new', id}
-end
-""".replace("IDEMPOTENCY_S", str(IDEMPOTENCY_S))
-    .replace("SAME_REQUEST_S", str(SAME_REQUEST_S))
-    .replace("LISTED_MOST", str(LISTED))
-    .replace("LISTED_S", str(LISTED_S))
-    .replace("RECENT_MOST", str(RECENT))
-)
-
-STAYS = """
-local function stays(record, detached)
-  return detached == '1' and redis.call('HSTRLEN', record, 'body') <= KEPT_BODY_BYTES
-end
-""".replace("KEPT_BODY_BYTES", str(KEPT_BODY_BYTES))
-"""Lua: whether the request of a job that did not succeed is kept, to be run again."""
-
-# The id of a cancelled job stays in its line: removing it from the middle would cost a walk; a claim skips it.
-_CANCEL = Script(
-    LUA
-    + STAYS
-    + TELL
-    + """
-local function one(id, outcome, done, ttl, leaving, status)
-  local record = 'hermod:job:' .. id
-  local state, waiters, detached, owner, store, hooks = unpack(redis.call(
-    'HMGET', record, 'state', 'waiters', 'detached', 'owner', 'store', 'hooks'))
-  if not state then return nil end
-  if leaving ~= '' then
-    local from, to = string.find(waiters, leaving .. ' ', 1, true)
-    if from then waiters = string.sub(waiters, 1, from - 1) .. string.sub(waiters, to + 1) end
-    redis.call('HSET', record, 'waiters', waiters)
-    if waiters ~= '' or detached == '1' then return state end
-  end
-  if state == 'queued' then
-    forget(id, owner)
-    redis.call('HSET', record, 'state', 'cancelled', 'outcome', outcome, 'ended', clock_ms())
-    if store ~= '1' and not stays(record, detached) then redis.call('HDEL', record, 'body') end
-    redis.call('EXPIRE', record, ttl)
-    redis.call('EXPIRE', 'hermod:events:' .. id, ttl)
-    tell(waiters, done)
-    announce(hooks, 'job', 'cancelled', status, record)
-    return 'ended'
-  elseif state == 'running' then
-    redis.call('HSET', record, 'cancel', '1')
-    redis.call('PUBLISH', 'hermod:cancels', id)
-  end
-  return state
-end
-""",
-    even_when_full=True,
-)
-
-_LOOK = Script(
-    """
-local function one(id, waiter)
-  local record = 'hermod:job:' .. id
-  local fields = redis.call('HMGET', record, 'spec', 'state', 'outcome', 'attempts', 'waiters', 'ended')
-  local unfinished = fields[2] == 'queued' or fields[2] == 'running'
-  if waiter ~= '' and unfinished and not string.find(fields[5] or '', waiter, 1, true) then
-    redis.call('HSET', record, 'waiters', (fields[5] or '') .. waiter .. ' ')
-  end
-  return fields
-end
-""",
-    even_when_full=True,
-)
-
-
-_FORGET = Script(
-    """
-local function one(id, owner)
-  local record = 'hermod:job:' .. id
-  local state = redis.call('HGET', record, 'state')
-  if state == 'queued' or state == 'running' then return 0 end
-  redis.call('DEL', record, 'hermod:events:' .. id)
-  redis.call('ZREM', 'hermod:owned:' .. owner, id)
-  return 1
-end
-""",
-    even_when_full=True,
-)
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -277,9 +82,34 @@ def no_such_job() -> NotFound:
     return NotFound("No such job: unknown, expired, or not yours.", code="job_not_found")
 
 
-def unpack_events(entries: list[tuple[bytes, list[bytes]]]) -> list[tuple[int, bytes]]:
-    """Entries of an event stream as (number, SSE bytes)."""
-    return [(int(entry_id.split(b"-")[0]), fields[1]) for entry_id, fields in entries]
+def _digest(job: Job, body: bytes) -> str:
+    """By which a request is told from others."""
+    return digest(job.owner.encode(), job.dialect.encode(), job.operation.encode(), body)
+
+
+def _name(job: Job, idempotency_key: str) -> str:
+    return digest(job.owner.encode(), idempotency_key.encode()) if idempotency_key else ""
+
+
+def _refusal(verdict: bytes, why: list[int], share: Share) -> GatewayError | None:
+    """Why a request became no job; None when it became one."""
+    if verdict == b"refused" and share.limits:
+        index, spent, wait_ms = why
+        return refusal(share.limits.meters[index - 1], wait_ms, spent=bool(spent))
+    if verdict == b"conflict":
+        return Conflict(
+            "Idempotency-Key: this key was used with another body in the last 24 hours; use a new key.",
+            param="Idempotency-Key",
+            code="idempotency_conflict",
+            should_retry=False,
+        )
+    if verdict == b"full":
+        return LimitExceeded(
+            f"{share.max_unfinished} jobs of this key are unfinished; wait for some to end.",
+            code="queue_full",
+            retry_after_s=FULL_RETRY_S,
+        )
+    return None
 
 
 def _cached_as(job: Job) -> str:
@@ -304,8 +134,10 @@ class Queue:
 
     def __init__(self, store: RedisStore) -> None:
         self._store = store
+        self._values = JobValues(store.seal)
+        self._answers = AnswerStore(store)
 
-    async def submit(
+    async def submit(  # noqa: PLR0913 - facts, all by keyword
         self,
         job: Job,
         body: bytes,
@@ -316,14 +148,16 @@ class Queue:
         idempotency_key: str = "",
         share: Share = DEFAULT_SHARE,
         hooks: bytes = b"",
+        reserves: bytes = b"",
     ) -> Submission:
         """Write the record and make it due: one atomic step, one round trip.
 
         `waiter` is the channel told about the outcome, empty for none. A `detached` job goes on when nobody waits.
         `look_for_same` joins a job with the same owner, dialect, operation and body of the last ten minutes.
         `body` is the real one even when it has been saved as a blob: requests are told apart by it. `hooks` says who is
-        to hear of the end, see `shared/webhook_events.py`; empty for nobody. A job whose answer the
-        response cache has does not come to be, unless it may be asked for again.
+        to hear of the end, see `shared/webhook_events.py`; empty for nobody. `reserves` is what its first claim
+        reserves, see `shared/governance_estimates.py`; empty for nothing. A job whose answer the response cache has
+        does not come to be, unless it may be asked for again.
 
         Raises:
             Conflict: the idempotency key was used with another body within 24 hours.
@@ -331,48 +165,22 @@ class Queue:
             BudgetExceeded: a budget of the owner is used up.
             StoreError: nothing can be said about acceptance; a retry with the same headers is safe.
         """
-        what = digest(job.owner.encode(), job.dialect.encode(), job.operation.encode(), body)
-        verdict, job_id, *why = await self._store.run(
-            _SUBMIT,
-            job.id,
-            pack(job),
-            b"" if job.body_blob else body,
-            arq_record(job.id, job.created_ms),
-            waiter,
-            what,
-            int(look_for_same),
-            digest(job.owner.encode(), idempotency_key.encode()) if idempotency_key else "",
-            int(detached),
-            int(job.store),
-            job.lane,
-            job.owner,
-            share.weight,
-            share.max_running,
-            share.max_unfinished,
-            job.deadline_ms,
-            job.created_ms,
-            share.limits.packed if share.limits else b"",
-            hooks,
-            _cached_as(job),
+        words = (
+            *(job.id, pack(job), b"" if job.body_blob else self._values.request(job, body)),
+            *(arq_record(job.id, job.created_ms), waiter),
+            *(_digest(job, body), int(look_for_same), _name(job, idempotency_key)),
+            *(int(detached), int(job.store), job.lane, job.owner),
+            *(share.weight, share.max_running, share.max_unfinished),
+            *(job.deadline_ms, job.created_ms),
+            *(share.limits.packed if share.limits else b"", hooks, _cached_as(job), reserves),
         )
-        if verdict == b"cached":
-            return Submission(job.id, new=False, cached=why[0])
-        if verdict == b"refused" and share.limits:
-            index, spent, wait_ms = why
-            raise refusal(share.limits.meters[index - 1], wait_ms, spent=bool(spent))
-        if verdict == b"conflict":
-            raise Conflict(
-                "Idempotency-Key: this key was used with another body in the last 24 hours; use a new key.",
-                param="Idempotency-Key",
-                code="idempotency_conflict",
-                should_retry=False,
-            )
-        if verdict == b"full":
-            raise LimitExceeded(
-                f"{share.max_unfinished} jobs of this key are unfinished; wait for some to end.",
-                code="queue_full",
-                retry_after_s=FULL_RETRY_S,
-            )
+        verdict, job_id, *why = await self._store.run(SUBMIT, *words)
+        while verdict == b"cached":
+            if cached := await self._answers.opened(_cached_as(job), why[0]):
+                return Submission(job.id, new=False, cached=cached)
+            verdict, job_id, *why = await self._store.run(SUBMIT, *words)
+        if refused := _refusal(verdict, why, share):
+            raise refused
         return Submission(job_id.decode(), verdict == b"new")
 
     async def cancel(self, job: Job, leaving: str = "") -> None:
@@ -382,9 +190,9 @@ class Queue:
         detached.
         """
         outcome = cancelled_outcome()
-        done = Notice(job.id, 0, outcome=outcome, state=State.CANCELLED)
-        written = (pack(outcome), pack(done), job.ttl_s, leaving, outcome.status)
-        if await self._store.run(_CANCEL, job.id, *written) == b"ended":
+        stored = self._values.outcome(job.owner, job.id, outcome)
+        written = (stored, notice(job.id, 0, stored, State.CANCELLED), job.ttl_s, leaving, outcome.status)
+        if await self._store.run(CANCEL, job.id, *written) == b"ended":
             job_ended(job, State.CANCELLED)
 
     async def look(self, job_id: str, waiter: str = "") -> Snapshot:
@@ -392,25 +200,32 @@ class Queue:
 
         Raises:
             NotFound: unknown or expired.
+            GatewayError: its outcome cannot be read.
         """
-        spec, state, outcome, attempts, _, ended = await self._store.run(_LOOK, job_id, waiter)
+        spec, state, outcome, attempts, _, ended = await self._store.run(LOOK, job_id, waiter)
         if spec is None:
             raise no_such_job()
+        job = unpack_job(spec)
         return Snapshot(
-            job=unpack_job(spec),
+            job=job,
             state=State(state.decode()),
-            outcome=unpack_outcome(outcome) if outcome else None,
-            attempts=unpack_attempts(attempts) if attempts else (),
+            outcome=self._values.read_outcome(job, outcome),
+            attempts=self._values.listed_attempts(job, attempts),
             ended_ms=int(ended) if ended else None,
         )
 
     async def events(self, job_id: str, after: int = 0) -> list[tuple[int, bytes]]:
         """Pieces of the job's event stream with a number above `after`, as (number, SSE bytes)."""
-        return unpack_events(await self._store.call("XRANGE", EVENTS + job_id, f"({after}-0" if after else "-", "+"))
+        entries = await self._store.call("XRANGE", EVENTS + job_id, f"({after}-0" if after else "-", "+")
+        return self._values.read_pieces(job_id, entries)
 
-    async def request(self, job_id: str) -> bytes:
+    def read_notice(self, message: bytes) -> Notice:
+        """What a worker told those who wait for a job. Raises GatewayError when it cannot be read."""
+        return self._values.read_notice(message)
+
+    async def request(self, job: Job) -> bytes:
         """The body of a request as the job's record holds it: empty when it is a blob, or not kept beyond the end."""
-        return await self._store.call("HGET", JOB + job_id, "body") or b""
+        return self._values.read_request(job, await self._store.call("HGET", JOB + job.id, "body") or b"")
 
     async def served_from_cache(self, job: Job) -> dict[str, str]:
         """The headers of a streamed answer that the response cache gave, once it has begun; none for another."""
@@ -419,7 +234,7 @@ class Queue:
 
     async def forget(self, job: Job) -> bool:
         """Delete a finished job's record, with request, answer and event stream; False when it has not finished."""
-        return bool(await self._store.run(_FORGET, job.id, job.owner))
+        return bool(await self._store.run(FORGET, job.id, job.owner))
 
     async def workers(self) -> int:
         """Worker processes that were alive within their last lease."""

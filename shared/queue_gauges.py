@@ -172,13 +172,17 @@ class Scrape:
         self._store = store
 
     async def text(self) -> bytes:
-        """All metrics. Those of the queue are left out while Redis is away: an old figure would pass for a new one."""
+        """All metrics, in the text format that Prometheus reads."""
+        await self.refresh()
+        return metrics.exposition()
+
+    async def refresh(self) -> None:
+        """Look at the queue; its gauges are empty while Redis is away: an old figure would pass for a new one."""
         try:
             _show(await count(self._store))
         except StoreError:
             for gauge in _OF_THE_QUEUE:
                 gauge.clear()
-        return metrics.exposition()
 
 
 def _show(counted: Counted) -> None:

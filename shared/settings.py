@@ -1,8 +1,8 @@
 """What an operator can set: frozen structs, read once at start by `shared/config_file.py`.
 
 Each docstring gives a setting's unit, default and source: the path in config.json (Bifrost's shape plus the sections
-`redis`, `object_store`, `worker`, `prices` and `public_url`) and, where there is one, the environment variable.
-Credentials are shown as `***` by repr and str.
+`redis`, `object_store`, `encryption`, `worker`, `prices` and `public_url`) and, where there is one, the environment
+variable. Credentials are shown as `***` by repr and str.
 """
 
 from __future__ import annotations
@@ -86,11 +86,9 @@ class ObjectStoreSettings(Masked, frozen=True, kw_only=True):
         region: default the server's own.
         secure: TLS; default true.
         inline_bytes: larger bodies of requests and answers go to the object store instead of Redis; default 262144.
-        encryption_keys: each 32 bytes (base64 in the file); the first encrypts what is written from now on, all
-            decrypt; default none. What was written before there was a key cannot be read with one. Ours.
     """
 
-    hidden: ClassVar[frozenset[str]] = frozenset({"access_key", "secret_key", "encryption_keys"})
+    hidden: ClassVar[frozenset[str]] = frozenset({"access_key", "secret_key"})
 
     path: str | None = None
     endpoint: str | None = None
@@ -100,7 +98,19 @@ class ObjectStoreSettings(Masked, frozen=True, kw_only=True):
     region: str | None = None
     secure: bool = True
     inline_bytes: int = 262_144
-    encryption_keys: tuple[bytes, ...] = ()
+
+
+class EncryptionSettings(Masked, frozen=True, kw_only=True):
+    """Section `encryption`: what callers send and get lies in Redis and in the object store under these keys. Ours.
+
+    Attributes:
+        master_keys: key `keys`: each 32 bytes (base64 in the file); the first encrypts what is written from now on, all
+            decrypt; default none. What was written before there was a key cannot be read with one.
+    """
+
+    hidden: ClassVar[frozenset[str]] = frozenset({"master_keys"})
+
+    master_keys: tuple[bytes, ...] = ()
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +124,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
             that Kubernetes waits.
         batch_slots: of the slots, how many may run parts of batches at once, so that other requests always find one:
             never the last of several; default 4, 0 leaves batches to other workers. Each holds up to 4 MiB of
-            requests, and their answers.
+            requests, and their answers, and as many may be held that are only being written out.
         batch_concurrency: requests of one such part that are at a provider at once; default 32.
         fetch_allow: hosts that URLs in requests may lead to although they are not on the public internet at port 80 or
             443; each a host, an address or a CIDR, with `:port` for another port; default none.
@@ -142,6 +152,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         providers: by name; without a section `providers`, those whose usual environment variables are set.
         redis: section `redis`.
         object_store: section `object_store`.
+        encryption: section `encryption`.
         worker: section `worker`.
         public_url: origin (and prefix) under which clients reach the gateway, no trailing slash; None makes
             links root-relative.
@@ -158,6 +169,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     providers: dict[str, ProviderSettings] = {}
     redis: RedisSettings = RedisSettings()
     object_store: ObjectStoreSettings = ObjectStoreSettings()
+    encryption: EncryptionSettings = EncryptionSettings()
     worker: WorkerSettings = WorkerSettings()
     public_url: str | None = None
     fallbacks: dict[str, tuple[str, ...]] = {}

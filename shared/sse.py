@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 
@@ -64,6 +66,9 @@ def _frame(block: bytes) -> Frame | None:
     return Frame(event=event.decode("utf-8", "replace"), data=b"\n".join(data), raw=block + b"\n\n")
 
 
+_NOTE = b": served "
+_ENCODER = msgspec.json.Encoder()
+_HEADERS = msgspec.json.Decoder(dict[str, str])
 _LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 
 
@@ -74,6 +79,22 @@ def write(data: bytes, event: str = "") -> bytes:
     if event:
         return b"event: " + event.encode() + b"\ndata: " + data + b"\n\n"
     return b"data: " + data + b"\n\n"
+
+
+def note(headers: Mapping[str, str]) -> bytes:
+    """A comment that tells the API process what headers the stream behind it is answered with."""
+    return _NOTE + _ENCODER.encode(headers) + b"\n\n"
+
+
+def noted(piece: bytes) -> tuple[dict[str, str], bytes]:
+    """The headers noted at the beginning of the first piece of a stream, none for most, and the rest of it."""
+    if not piece.startswith(_NOTE):
+        return {}, piece
+    line, _, rest = piece.partition(b"\n\n")
+    try:
+        return _HEADERS.decode(line.removeprefix(_NOTE)), rest
+    except msgspec.MsgspecError:  # a provider's own comment
+        return {}, piece
 
 
 COMMENT = b": keep-alive\n\n"

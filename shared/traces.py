@@ -4,13 +4,11 @@ One trace leads from a client's request over the queue to the provider's answer:
 client's `traceparent`, the job carries the API's, each worker that runs it makes a span of it, each attempt one more.
 Spans hold what the semantic conventions for HTTP and GenAI name, never a prompt, an answer, an error's text or a key.
 
-Variables: OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT switch it on (OTEL_SDK_DISABLED=true or
-OTEL_TRACES_EXPORTER=none off again); OTLP over HTTP only; all else as OpenTelemetry's SDK reads it.
+The variables stand in `shared/otel.py`.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -18,10 +16,8 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-log = logging.getLogger("hermod.traces")
+from shared import otel
 
-ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context, section 3.2.2; of later versions the part that is this one's."""
 _LONGEST = 200
@@ -109,15 +105,11 @@ class _Tracing:
     def __init__(self, role: str, *, to_providers: bool) -> None:
         from opentelemetry import trace  # noqa: PLC0415 - 30 MB and 0.5 s that most do without
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
 
-        named = Resource.create()
-        if str(named.attributes["service.name"]).startswith("unknown_service"):
-            named = named.merge(Resource({"service.name": f"hermod-{role}"}))
-        self._provider = TracerProvider(resource=named, shutdown_on_exit=False)
+        self._provider = TracerProvider(resource=otel.resource(role), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("hermod")
         self._api = trace
@@ -148,15 +140,8 @@ def start(role: str, environ: Mapping[str, str], *, to_providers: bool = False) 
     With `to_providers`, calls of providers carry `traceparent`.
     """
     global _tracing  # noqa: PLW0603 - one per process, as logging is
-    if not _wanted(environ):
-        return
-    protocol = next((environ[name] for name in _PROTOCOLS if environ.get(name)), "http/protobuf")
-    if protocol != "http/protobuf":
-        log.warning(
-            "no traces: OTLP over %s is not spoken here; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", protocol
-        )
-        return
-    _tracing = _Tracing(role, to_providers=to_providers)
+    if otel.wanted(environ, "TRACES"):
+        _tracing = _Tracing(role, to_providers=to_providers)
 
 
 def stop() -> None:
@@ -198,8 +183,3 @@ def valid(traceparent: str) -> str:
 def trace_id(traceparent: str) -> str:
     """The trace's id; empty when there is none."""
     return traceparent[3:35]
-
-
-def _wanted(environ: Mapping[str, str]) -> bool:
-    off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
-    return not off and any(environ.get(name) for name in ENDPOINTS)

@@ -1,6 +1,7 @@
 """Uploads in parts: OpenAI's way to send a large file. Records in Redis, the parts in the object store.
 
-    hermod:upload:<id>      hash: spec, state, and `part:<part id>` → the part's bytes; gone when the upload expires
+    hermod:upload:<id>      hash: spec (under its owner's seal), state, and `part:<part id>` → the part's bytes; gone
+                            when the upload expires
     uploads/<id>/<part id>  blob: a part, written before the record speaks of it
 
     pending ──▶ completed     the file has been put together
@@ -25,6 +26,7 @@ KEPT_MS = 3_600_000
 """An upload can be added to and completed for an hour: OpenAI's rule."""
 
 _PART = b"part:"
+_PLACE = "record of an upload"
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,13 +123,17 @@ class Uploads:
 
     async def create(self, upload: Upload) -> None:
         """Write the record; the upload is `pending`."""
-        await self._store.run(_CREATE, RECORD + upload.id, _packer.encode(upload), upload.expires_ms)
+        spec = self._store.seal.close(upload.owner, _packer.encode(upload), _PLACE, upload.id)
+        await self._store.run(_CREATE, RECORD + upload.id, spec, upload.expires_ms)
 
     async def find(self, upload_id: str, owner: str, shown: str) -> Standing:
-        """The owner's upload. Raises NotFound."""
+        """The owner's upload. Raises NotFound, GatewayError when it cannot be read."""
         found = await self._store.call("HGETALL", RECORD + upload_id)
         row = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
-        if not row or (upload := _unpack(row[b"spec"])).owner != owner:
+        if not row:
+            raise no_such_upload(shown)
+        upload = _unpack(self._store.seal.open(None, row[b"spec"], _PLACE, upload_id))
+        if upload.owner != owner:
             raise no_such_upload(shown)
         parts = {name.removeprefix(_PART).decode(): int(size) for name, size in row.items() if name.startswith(_PART)}
         return Standing(upload, row[b"state"].decode(), parts)

@@ -14,13 +14,13 @@ import msgspec
 from shared.batch_records import named_after
 from shared.batches import Batch, BatchState
 from shared.ids import named, request_id
+from shared.job_values import pack
 from shared.jobs import Job, State
 from shared.lanes import Lane
-from shared.queue import arq_record, pack
+from shared.queue import arq_record
+from shared.webhook_scripts import WEBHOOK
 from shared.webhook_settings import WebhookSettings
 
-WEBHOOK = "webhook"
-"""Operation of the jobs that deliver events."""
 OWNER = "webhook:"
 """Owner of an endpoint's: this and the endpoint's name."""
 JOB, BATCH, TEST = "job", "batch", "test"

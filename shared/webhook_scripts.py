@@ -7,6 +7,8 @@ one endpoint's are sent at once than may be, and its deliveries are listed like 
 
 from __future__ import annotations
 
+WEBHOOK = "webhook"
+"""Operation of the jobs that deliver events."""
 AT_ONCE = 10
 """Events on their way to one endpoint at a time, over all workers; Bifrost's figure, there for each node."""
 TRIED_MS = 72 * 3_600_000

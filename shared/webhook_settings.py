@@ -26,6 +26,8 @@ EVENTS = (*JOB_EVENTS, *RESPONSE_EVENTS, *BATCH_EVENTS)
 """Everything an endpoint can be told of."""
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+TAKEN_NAME = "deliveries"
+"""No endpoint's: `/admin/webhooks/deliveries/…` are those of all."""
 PREFIX = "whsec_"
 _SECRET_BYTES = range(24, 65)
 _NEW_SECRET_BYTES = 32

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from deploy.simulator.http import Connection
 from deploy.simulator.knobs import Knobs
 from deploy.simulator.simulator import Simulator
 from shared.batch_records import BatchRecords
-from shared.batches import Batch, Item, Progress, blob, plan
+from shared.batches import SHARD_ITEMS, Batch, Item, Progress, blob, plan
 from shared.bodies import Bodies
 from shared.errors import NotFound
 from shared.files import Files
@@ -25,6 +25,7 @@ from shared.settings import Settings, WorkerSettings
 from shared.stores.blobs import BlobMissing, Blobs
 from shared.stores.redis import RedisStore
 from worker.attachments import Attachments
+from worker.budgets import Budgets
 from worker.executor import Executor
 from worker.leases import LeaseWorker
 from worker.limits import Limits
@@ -71,12 +72,14 @@ def settings(provider_url: str, worker: WorkerSettings = FAST) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def at_work(store: RedisStore, blobs: Blobs, known: Settings) -> AsyncIterator[LeaseWorker]:
+async def at_work(
+    store: RedisStore, blobs: Blobs, known: Settings, budgets: Budgets | None = None
+) -> AsyncIterator[LeaseWorker]:
     """A worker with all its tasks; it is told to stop at the end, and waited for."""
     transport = Transport(max_bytes=1 << 26)
     worker = LeaseWorker(store, [run_job], known.worker)
     limits = Limits(store)
-    executor = Executor(Router(known), transport, limits=limits)
+    executor = Executor(Router(known), transport, budgets=budgets, limits=limits)
     batches = Batches(
         store, blobs, executor, known, attachments=Attachments(Files(store), blobs), leaving=worker.leaving
     )
@@ -111,13 +114,12 @@ async def submit(
     blobs: Blobs,
     asked: list[Item],
     *,
-    shard_items: int = 0,
+    shard_items: int = SHARD_ITEMS,
     share: Share = DEFAULT_SHARE,
     **facts: Any,
 ) -> Batch:
-    """What the API does on a create: blobs, record, start job. `shard_items` makes the shards smaller than usual."""
-    size = shard_items or len(asked)
-    shards = [shard for at in range(0, len(asked), size) for shard in plan(asked[at : at + size])]
+    """What the API does on a create: blobs, record, start job. Shards of so many items; with 0 those that it makes."""
+    shards = list(_cut(asked, shard_items) if shard_items else plan(asked))
     usual = {"owner": "anonymous", "surface": "anthropic", "dialect": "anthropic", "provider": "anthropic"}
     batch = Batch(**{"id": job_id(), "created_ms": now_ms(), **usual, **facts}, total=len(asked), shards=len(shards))
     for number, shard in enumerate(shards):
@@ -125,6 +127,11 @@ async def submit(
     await BatchRecords(store).create(batch)
     await start(store, batch, share)
     return batch
+
+
+def _cut(asked: list[Item], size: int) -> Iterator[bytes]:
+    for at in range(0, len(asked), size):
+        yield b"\n".join(map(msgspec.json.encode, asked[at : at + size]))
 
 
 async def start(store: RedisStore, batch: Batch, share: Share = DEFAULT_SHARE) -> None:

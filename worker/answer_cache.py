@@ -17,10 +17,11 @@ from shared.cache import CachePlan
 from shared.cache_settings import CacheSettings
 from shared.cached_answer import ID, SERVED, Entry, Hit, canonical, outcome, stream
 from shared.errors import StoreError
+from shared.job_values import JobValues, pack
 from shared.jobs import Job, Outcome
 from shared.logs import where
 from shared.metrics import CACHE_HITS
-from shared.queue import EVENTS, JOB, pack, unpack_events
+from shared.queue import EVENTS, JOB
 from shared.stores.redis import RedisStore
 from worker.exchange import Asked
 from worker.lease import Lease
@@ -129,6 +130,7 @@ class AnswerCache:
 
     async def _pieces(self, job: Job) -> list[bytes]:
         """The job's event stream; nothing when its beginning has been cut off."""
-        pieces = unpack_events(await self._store.call("XRANGE", EVENTS + job.id, "-", "+"))
+        entries = await self._store.call("XRANGE", EVENTS + job.id, "-", "+")
+        pieces = JobValues(self._store.seal).read_pieces(job.id, entries)
         complete = [number for number, _ in pieces] == list(range(1, len(pieces) + 1))
         return [piece for _, piece in pieces] if complete else []

@@ -12,9 +12,9 @@ from arq.jobs import serialize_result
 from arq.worker import Retry
 
 from shared.ids import now_ms
+from shared.job_values import pack
 from shared.jobs import Outcome, State
 from shared.lanes import QUEUE
-from shared.queue import pack
 from worker.lease import ArqRecord, Lease
 
 log = logging.getLogger("hermod.worker")

@@ -12,21 +12,24 @@ from shared.dialects import DIALECTS
 from shared.dialects.base import Head
 from shared.errors import InvalidRequest
 from shared.jobs import Attempt, Job
+from shared.json_bounds import check_json
 from shared.lanes import Lane
 from shared.models import split_model
 
 
 class Begun(msgspec.Struct):
-    """An item on its way, in the shape in which the executor takes it."""
+    """An item on its way, in the shape in which the executor takes it. `record`: id of its shard's record."""
 
     job: Job
     body: bytes
     attempts: tuple[Attempt, ...] = ()
+    record: str = ""
 
 
 def begin(batch: Batch, item: Item, uuid: str, request_id: str, providers: Container[str]) -> Begun:
     """The item as a job of its own. Raises InvalidRequest."""
     body = bytes(item.body)
+    check_json(body)
     head = DIALECTS[batch.dialect].read_head(body, batch.operation, batch.headers)
     _check_fits(head)
     names = (split_model(name, providers, batch.provider) for name in (head.model, *head.fallbacks))

@@ -16,8 +16,10 @@ LOST_S = 86_400
 MOST_WORKERS = 20
 """Workers looked at in one step: bounds how long the server serves nobody else (about 1 µs a call in flight)."""
 
-# A hold is {meters, amounts}; an amount is {reserved, charged when nobody can know}. Requests are counted, never held.
-_BOOKS = """
+# A hold is {meters, amounts}; an amount is {reserved, charged when nobody can know}. Requests are counted, never held,
+# and each once by a meter, however often it is tried, and whoever dies of it: the record it belongs to keeps that in
+# mind, which is its job's or that of its shard.
+BOOKS = """
 local function opened(meter, now)
   local key = 'hermod:meter:' .. meter[1]
   if tonumber(redis.call('HGET', key, 'end') or 0) <= now then
@@ -47,18 +49,23 @@ local function charge(meter, amount, now, actual, lost)
   if not actual then add(key, 'uncertain', amount[2]) end
 end
 
-local function lose(worker, now)
+-- What may have been called by a worker that may be dead.
+local function lose_hold(worker, hold, now)
   local holds, lost = 'hermod:holds:' .. worker, 'hermod:lost:' .. worker
-  local all = redis.call('HGETALL', holds)
-  for at = 1, #all, 2 do
-    local meters, amounts = unpack(cmsgpack.unpack(all[at + 1]))
-    for index, meter in ipairs(meters) do charge(meter, amounts[index], now, nil, false) end
-    redis.call('HSET', lost, all[at], all[at + 1])
-  end
+  local packed = redis.call('HGET', holds, hold)
+  if not packed then return end
+  local meters, amounts = unpack(cmsgpack.unpack(packed))
+  for index, meter in ipairs(meters) do charge(meter, amounts[index], now, nil, false) end
+  redis.call('HSET', lost, hold, packed)
   redis.call('EXPIRE', lost, LOST_S)
-  redis.call('DEL', holds)
+  redis.call('HDEL', holds, hold)
+end
+
+local function lose(worker, now)
+  local all = redis.call('HKEYS', 'hermod:holds:' .. worker)
+  for _, hold in ipairs(all) do lose_hold(worker, hold, now) end
   redis.call('SREM', 'hermod:holders', worker)
-  return #all / 2
+  return #all
 end
 
 -- How many holds of workers that have not said for a whole lease that they are alive, of `most` workers.
@@ -69,25 +76,49 @@ local function reclaim(now, most)
   end
   return count
 end
+
+local function counted_before(meters, record, asked)
+  local found = {}
+  for index, meter in ipairs(meters) do
+    found[index] = meter[2] == 'requests' and redis.call('HEXISTS', record, 'asked:' .. asked .. ':' .. meter[1]) == 1
+  end
+  return found
+end
+
+-- Nothing when that was done, else what `judge` says. `record` is the key of the record the request belongs to.
+local function reserve(worker, hold, packed, record, asked, now)
+  local meters, amounts = unpack(cmsgpack.unpack(packed))
+  local counted = counted_before(meters, record, asked)
+  local index, spent, wait = judge(meters, now, counted)
+  if index then return index, spent, wait end
+  local kept = redis.call('EXISTS', record) == 1
+  for at, meter in ipairs(meters) do
+    if meter[2] ~= 'requests' then
+      add(opened(meter, now), 'held', amounts[at][1])
+    elseif not counted[at] then
+      add(opened(meter, now), 'used', 1)
+      if kept then redis.call('HSET', record, 'asked:' .. asked .. ':' .. meter[1], '1') end
+    end
+  end
+  redis.call('HSET', 'hermod:holds:' .. worker, hold, packed)
+  redis.call('SADD', 'hermod:holders', worker)
+end
 """.replace("LOST_S", str(LOST_S))
 
+# `job` is the record that what is `asked` belongs to.
 RESERVE = Script(
     CLOCK
     + METERS
-    + _BOOKS
+    + BOOKS
     + """
-local function one(worker, hold, packed)
-  local holds, now = 'hermod:holds:' .. worker, clock_ms()
-  if redis.call('HEXISTS', holds, hold) == 1 then return {'held'} end
-  local meters, amounts = unpack(cmsgpack.unpack(packed))
-  local index, spent, wait = judge(meters, now)
-  if index and not spent and reclaim(now, MOST_WORKERS) > 0 then index, spent, wait = judge(meters, now) end
-  if index then return {'refused', index, spent and 1 or 0, math.ceil(wait)} end
-  for at, meter in ipairs(meters) do
-    add(opened(meter, now), meter[2] == 'requests' and 'used' or 'held', amounts[at][1])
+local function one(worker, hold, packed, job, asked)
+  local now, record = clock_ms(), 'hermod:job:' .. job
+  if redis.call('HEXISTS', 'hermod:holds:' .. worker, hold) == 1 then return {'held'} end
+  local index, spent, wait = reserve(worker, hold, packed, record, asked, now)
+  if index and not spent and reclaim(now, MOST_WORKERS) > 0 then
+    index, spent, wait = reserve(worker, hold, packed, record, asked, now)
   end
-  redis.call('HSET', holds, hold, packed)
-  redis.call('SADD', 'hermod:holders', worker)
+  if index then return {'refused', index, spent and 1 or 0, math.ceil(wait)} end
   return {'held'}
 end
 """.replace("MOST_WORKERS", str(MOST_WORKERS))
@@ -97,7 +128,7 @@ end
 SETTLE = Script(
     CLOCK
     + METERS
-    + _BOOKS
+    + BOOKS
     + """
 local function one(worker, hold, known, cost, tokens)
   local holds, lost = 'hermod:holds:' .. worker, false
@@ -124,7 +155,7 @@ end
 RECLAIM = Script(
     CLOCK
     + METERS
-    + _BOOKS
+    + BOOKS
     + """
 local function one(most) return reclaim(clock_ms(), tonumber(most)) end
 """,

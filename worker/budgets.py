@@ -1,11 +1,12 @@
 """Virtual keys where calls are made: may the caller still do this, is there room in its budgets, what did it come to.
 
-Before a call its estimate is held on every meter of the caller's chain, in one atomic step; after it the hold becomes
-what the provider reported. A meter lets calls in while what was used and what is held are below its limit, so a budget
-is overshot by the cost of the calls in flight at most. What nobody can know, for a call timed out, was cancelled or
-lost its worker, is charged with the estimate of its input and told apart (`uncertain`). A price nobody knows counts
-nothing and is told too (`unpriced`). A call is settled before its outcome is written, so that a worker that dies in
-between has charged the call it made, and whoever repeats it charges the other.
+Before a call its estimate is held on every meter of the caller's chain, in one atomic step: of the first call of a job
+that somebody waits for in that of its claim, else in one of its own. After it the hold becomes what the provider
+reported. A meter lets calls in while what was used and what is held are below its limit, so a budget is overshot by the
+cost of the calls in flight at most. What nobody can know, for a call timed out, was cancelled or lost its worker, is
+charged with the estimate of its input and told apart (`uncertain`). A price nobody knows counts nothing and is told too
+(`unpriced`). A call is settled no later than its outcome is written, so that a worker that dies in between has charged
+the call it made, and whoever repeats it charges the other.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ import msgspec
 from shared.chat import Usage
 from shared.errors import BudgetExceeded, GatewayError, ProviderError, StoreError
 from shared.governance import Grant
+from shared.governance_estimates import FREE, estimate, hold, tokens_of
 from shared.governance_keyring import Keyring
-from shared.governance_meters import COST, TOKENS, Limits, refusal
+from shared.governance_meters import Limits, refusal
 from shared.ids import now_ms
 from shared.jobs import Job, Outcome
 from shared.lanes import Lane
@@ -34,7 +36,7 @@ from worker.budget_scripts import RESERVE, SETTLE
 from worker.costs import cost_of
 from worker.exchange import Asked, StreamBroke, TryLater
 from worker.items import outlast
-from worker.retry import Next
+from worker.lease import Lease
 from worker.routing import Target
 from worker.turn import SpentHere
 
@@ -42,41 +44,6 @@ log = logging.getLogger("hermod.worker")
 
 STORE_AWAY_S = 1.0
 """When a call is due again that could not be reserved because Redis was away."""
-USUAL_OUTPUT = 4096
-"""Output tokens reserved for a request that names no limit of its own."""
-MOST_INPUT = 200_000
-"""Most input tokens reserved: a larger body is images and files, which cost a fraction of their bytes."""
-BYTES_A_TOKEN = 4
-FREE = frozenset({"count_tokens", "models"})
-"""Operations nobody charges for; they count as requests."""
-
-_pack = msgspec.msgpack.Encoder().encode
-
-
-class _Most(msgspec.Struct):
-    """Where the dialects say how long the answer may be; what cannot be read is the adapter's to refuse."""
-
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    max_output_tokens: int | None = None
-
-
-_read_most = msgspec.json.Decoder(_Most).decode
-
-
-class Estimate(msgspec.Struct, frozen=True):
-    """What a call may come to: nano-USD and tokens at most, and of its input alone."""
-
-    cost: int
-    tokens: int
-    input_cost: int
-    input_tokens: int
-
-    def amounts(self, kind: str, *, first: bool) -> tuple[int, int]:
-        """What a meter of this kind holds, and what it is charged when nobody can know."""
-        if kind == COST:
-            return self.cost, self.input_cost
-        return (self.tokens, self.input_tokens) if kind == TOKENS else (int(first), 0)
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -142,45 +109,48 @@ class Budgets:
         limits = None if grant is None else grant.limits(target.row.name)
         if limits is None:
             return await attempt(asked, target)
-        hold = await self._reserve(asked, target, limits)
+        held = await self._reserved(asked, target, limits)
         try:
             outcome = await attempt(asked, target)
         except StreamBroke as broke:
-            self._settle(hold, self._spent(asked.job, target, broke.usage))
+            self._settle(held, self._spent(asked.job, target, broke.usage))
             raise
         except BaseException as error:
-            self._settle(hold, _spent_all_the_same(error))
+            self._settle(held, _spent_all_the_same(error))
             raise
-        self._settle(hold, self._spent(asked.job, target, outcome.usage))
+        self._settle(held, self._spent(asked.job, target, outcome.usage))
         return outcome
+
+    def release(self, lease: Lease) -> None:
+        """Give back what the claim reserved, when no call has been made with it."""
+        if lease.hold:
+            lease.hold = b""
+            self._settle(lease.id, Spent())
 
     # --- before ---------------------------------------------------------------------------------------
 
-    async def _reserve(self, asked: Asked, target: Target, limits: Limits) -> str:
-        """The hold."""
-        estimate = self.estimate(asked, target)
-        first = not asked.attempts or asked.attempts[-1].then == Next.FALLBACK
-        amounts = [estimate.amounts(meter.kind, first=first) for meter in limits.meters]
-        hold = f"{next(self._numbers)}:{asked.job.id}:{len(asked.attempts) + 1}"
-        packed = _pack((limits.meters, amounts))
+    async def _reserved(self, asked: Asked, target: Target, limits: Limits) -> str:
+        """The name of the hold. Raises like `pay`."""
+        packed = hold(limits, estimate(asked.job.operation, asked.body, partial(cost_of, self._prices, target)))
+        if isinstance(asked, Lease) and asked.hold:
+            claimed, asked.hold = asked.hold, b""
+            if claimed == packed:
+                return asked.id
+            await self._settled(asked.id, Spent())  # waited for: it may hold the very room that is to be had
+        return await self._reserve(asked, limits, packed)
+
+    async def _reserve(self, asked: Asked, limits: Limits, packed: bytes) -> str:
+        name = f"{next(self._numbers)}:{asked.job.id}:{len(asked.attempts) + 1}"
+        written = (name, packed, asked.record, asked.job.id)
         try:
-            verdict, *why = await self._store.run(RESERVE, self._worker_id, hold, packed)
+            verdict, *why = await self._store.run(RESERVE, self._worker_id, *written)
         except StoreError as error:
             raise TryLater(STORE_AWAY_S) from error
         if verdict == b"refused":
             index, spent, wait_ms = why
             refused = refusal(limits.meters[index - 1], wait_ms, spent=bool(spent))
             raise _wait_or_fail(asked.job, refused, wait_ms, here=index <= limits.own)
-        return hold
-
-    def estimate(self, asked: Asked, target: Target) -> Estimate:
-        """From the size of the body, the limit it sets to the answer, and the price; no cost where that is unknown."""
-        if asked.job.operation in FREE:
-            return Estimate(0, 0, 0, 0)
-        sent = Usage(input_tokens=min(len(asked.body) // BYTES_A_TOKEN, MOST_INPUT))
-        both = msgspec.structs.replace(sent, output_tokens=_most_output(asked))
-        of = partial(cost_of, self._prices, target)
-        return Estimate(of(both) or 0, _tokens(both), of(sent) or 0, _tokens(sent))
+        return name
 
     # --- after ----------------------------------------------------------------------------------------
 
@@ -188,20 +158,20 @@ class Budgets:
         """None when the provider did not say."""
         if job.operation in FREE:
             return Spent()
-        return None if usage is None else Spent(cost_of(self._prices, target, usage), _tokens(usage))
+        return None if usage is None else Spent(cost_of(self._prices, target, usage), tokens_of(usage))
 
-    def _settle(self, hold: str, spent: Spent | None) -> None:
+    def _settle(self, name: str, spent: Spent | None) -> None:
         """Begun at once, so that it goes ahead of the outcome, and not waited for: the task may have been cancelled."""
-        task = asyncio.create_task(self._settled(hold, spent))
+        task = asyncio.create_task(self._settled(name, spent))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
-    async def _settled(self, hold: str, spent: Spent | None) -> None:
+    async def _settled(self, name: str, spent: Spent | None) -> None:
         known = spent or Spent()
         words = ("" if known.cost is None else known.cost, known.tokens)
         # A hold that cannot be settled stays until this worker ends, and is charged by its estimate then.
         with contextlib.suppress(StoreError):
-            await outlast(partial(self._store.run, SETTLE, self._worker_id, hold, int(spent is not None), *words))
+            await outlast(partial(self._store.run, SETTLE, self._worker_id, name, int(spent is not None), *words))
 
 
 def _wait_or_fail(job: Job, error: GatewayError, wait_ms: int, *, here: bool) -> Exception:
@@ -223,18 +193,3 @@ def _spent_all_the_same(error: BaseException) -> Spent | None:
     if isinstance(error, TryLater) or (isinstance(error, GatewayError) and not isinstance(error, StoreError)):
         return Spent()
     return None
-
-
-def _most_output(asked: Asked) -> int:
-    if asked.job.operation == "embeddings":
-        return 0
-    try:
-        most = _read_most(asked.body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return USUAL_OUTPUT
-    named = (most.max_completion_tokens, most.max_output_tokens, most.max_tokens)
-    return next((max(number, 0) for number in named if number is not None), USUAL_OUTPUT)
-
-
-def _tokens(usage: Usage) -> int:
-    return usage.total_input_tokens + usage.output_tokens

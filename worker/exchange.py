@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -14,10 +15,11 @@ from shared.dialects.base import Dialect
 from shared.errors import Garbled, ProviderError, StoreError, Unsupported
 from shared.ids import now_ms
 from shared.jobs import Attempt, Job, Outcome
+from shared.sse import Frame
 from shared.traces import outbound
 from worker.attachments import Attachments
 from worker.lease import Lease
-from worker.providers.base import PassThrough, Reader, Row
+from worker.providers.base import PassThrough, Row
 from worker.relay import Pieces, Relay, SameWire, Told, Translated
 from worker.room import kept
 from worker.routing import Target
@@ -56,11 +58,16 @@ class StreamBroke(Exception):
 
 
 class Asked(Protocol):
-    """What is to be answered: a leased job, or an item of a batch, which is never streamed."""
+    """What is to be answered: a leased job, or an item of a batch, which is never streamed.
+
+    Attributes:
+        record: id of the job record it belongs to: its own, or its shard's.
+    """
 
     job: Job
     body: bytes
     attempts: tuple[Attempt, ...]
+    record: str
 
 
 class Media(Protocol):
@@ -83,12 +90,16 @@ class Heard:
     """What was heard of an answer besides the outcome.
 
     Attributes:
+        served: headers that tell who serves it, for a stream's client: its answer begins before there is an outcome.
         headers: names in lower case; empty when there was no answer.
         first_at: of a stream, when the client's first event was there, in seconds of `time.perf_counter`.
     """
 
     headers: Mapping[str, str] = {}
     first_at: float | None = None
+
+    def __init__(self, served: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.served = served
 
 
 class Exchange:
@@ -147,6 +158,8 @@ class Exchange:
         self, asked: Asked, target: Target, wire: PassThrough, call: Call, heard: Heard
     ) -> Outcome:
         body = await self._send(target, wire, call, heard)
+        if error := wire.failed(body, target.row):
+            raise error
         try:
             usage = wire.usage(body)
             body = wire.relabel(body, asked.job, asked.body)
@@ -159,7 +172,7 @@ class Exchange:
     async def _translated(self, asked: Asked, dialect: Dialect, target: Target, heard: Heard) -> Outcome:
         job, adapter = asked.job, target.adapter
         request = dialect.parse(await self._with_files(asked), target.upstream_model, job.headers)
-        if self._media is not None and not target.row.fetches:
+        if self._media is not None:
             request = await self._media.embedded(request, target.row)
         rendered = adapter.render(request, target.row, job.operation)
         call = await self._call(job, target, adapter, rendered.body)
@@ -191,18 +204,19 @@ class Exchange:
     async def _stream(
         self, lease: Lease, target: Target, wire: PassThrough, call: Call, relay: Relay, heard: Heard
     ) -> Outcome:
-        pieces = Pieces(lease)
+        pieces = Pieces(lease, heard.served)
         try:
             async with self._transport.stream(call) as answer:
                 heard.headers = answer.headers
                 if answer.status >= 300:  # noqa: PLR2004 - as above
                     raise _refused(target, wire, answer.status, answer.headers, await answer.read())
-                await _pump(answer.chunks(), wire.reader(), relay, pieces, target.row.name)
+                await _pump(answer.chunks(), wire, target.row, relay, pieces)
         except ProviderError as error:
+            if not pieces.written:
+                pieces.abandon()
+                raise
             await pieces.close()
-            if pieces.written:
-                raise StreamBroke(error, relay.usage) from error
-            raise
+            raise StreamBroke(error, relay.usage) from error
         except BaseException:
             pieces.abandon()
             raise
@@ -250,13 +264,20 @@ def _refused(target: Target, wire: PassThrough, status: int, headers: Mapping[st
     return wire.error(target.row, status, headers, body)
 
 
-async def _pump(chunks: AsyncIterator[bytes], reader: Reader, relay: Relay, pieces: Pieces, provider: str) -> None:
+async def _pump(chunks: AsyncIterator[bytes], wire: PassThrough, row: Row, relay: Relay, pieces: Pieces) -> None:
+    reader = wire.reader()
+
+    async def relayed(frames: list[Frame]) -> None:
+        for frame in frames:
+            if not frame.data and (error := wire.failed(frame.raw, row)):
+                raise error  # asked for a stream, the provider answered with a plain error under status 200
+            data = relay.feed(frame)
+            await pieces.write(data, opening=not relay.answering)
+
     try:
         async for chunk in chunks:
-            for frame in reader.feed(chunk):
-                await pieces.write(relay.feed(frame))
+            await relayed(reader.feed(chunk))
     except ValueError as cause:
-        raise Garbled(f"The provider sent {cause}.", provider=provider) from cause
-    for frame in reader.close():
-        await pieces.write(relay.feed(frame))
+        raise Garbled(f"The provider sent {cause}.", provider=row.name) from cause
+    await relayed(reader.close())
     await pieces.write(relay.close())

@@ -29,6 +29,7 @@ from worker.attachments import Attachments
 from worker.costs import priced
 from worker.exchange import Asked, Exchange, Heard, Media, Sign, StreamBroke, TryLater
 from worker.gates import gate_of
+from worker.lease import Lease
 from worker.limits import Limits, Pass
 from worker.model_lists import list_models
 from worker.oversized import oversized
@@ -59,6 +60,10 @@ class Budgets(Protocol):
         self, asked: Asked, target: Target, attempt: Callable[[Asked, Target], Awaitable[Outcome]]
     ) -> Outcome:
         """The attempt's outcome, charged. Raises BudgetExceeded, LimitExceeded, SpentHere, TryLater."""
+        ...
+
+    def release(self, lease: Lease) -> None:
+        """Give back what the claim reserved for a call that was not made."""
         ...
 
 
@@ -109,11 +114,19 @@ class Executor:
             StreamBroke: the stream must be ended with its error.
         """
         if asked.job.operation == "models":
-            grant = await self._budgets.grant(asked.job) if self._budgets else None
-            return await list_models(self._router, self._exchange, grant)
+            return await list_models(self._router, self._exchange, await self.grant(asked.job))
         if self.cache is not None and asked.job.cache is not None:
             return await self.cache.answer(asked, asked.job.cache, self._called)
         return await self._called(asked)
+
+    async def grant(self, job: Job) -> Grant | None:
+        """What the job's owner may do; None for everything. Raises NotPermitted, TryLater."""
+        return await self._budgets.grant(job) if self._budgets else None
+
+    def release(self, lease: Lease) -> None:
+        """What the lease's claim reserved for a call is not needed any more, if it still is."""
+        if self._budgets:
+            self._budgets.release(lease)
 
     async def _called(self, asked: Asked) -> Outcome:
         """As `run`, by calls of providers."""
@@ -152,10 +165,10 @@ class Executor:
     def _pinned(self, turn: Turn, found: list[Target]) -> list[Target]:
         """The key the client asked for, at the target it asked for; a fallback that has none of the name has others."""
         name = turn.asked.job.key
-        pinned = [target for target in found if target.key.name == name]
+        pinned = [target for target in found if target.key.is_one_of((name,))]
         if name and not pinned and turn.stands.index == 0:
             raise InvalidRequest(
-                f"x-bf-api-key: no key of the name {name[:80]!r} may serve this model; leave the header out for any.",
+                f"x-bf-api-key: no key named {name[:80]!r}, or of that id, may serve this model; leave it out for any.",
                 param="x-bf-api-key",
                 code="key_not_found",
             )
@@ -200,7 +213,8 @@ class Executor:
 
     async def _try(self, turn: Turn, leave: Pass, targets: list[Target]) -> Outcome | None:
         """The outcome; None when the key was refused and another one is to be tried."""
-        asked, target, started, heard = turn.asked, leave.target, now_ms(), Heard()
+        asked, target, started = turn.asked, leave.target, now_ms()
+        heard = Heard(_served_by(target, turn.stands.index))
         try:
             outcome = await self._paid(asked, target, partial(watched, self._exchange, heard=heard))
         except ProviderError as refusal:
@@ -239,7 +253,8 @@ class Executor:
         if self._limits:
             self._limits.settle(leave, outcome.usage, heard.headers)
         turn.record(target, started, None, None)
-        outcome = priced(_signed_by(outcome, target, turn.stands.index), self._prices, target)
+        outcome.headers.update(heard.served)
+        outcome = priced(outcome, self._prices, target)
         count_spent(target, outcome)
         return outcome
 
@@ -268,10 +283,8 @@ class Executor:
         return TryLater(delay_s, f"{reason} {target.name}" if reason else "")
 
 
-def _signed_by(outcome: Outcome, target: Target, index: int) -> Outcome:
-    """The outcome, its headers telling who served it."""
-    headers = {"x-bf-provider": target.row.name, "x-bf-model": target.model, "x-bf-key": target.key.name}
-    outcome.headers.update({name: quote(value, safe=_HEADER_SAFE) for name, value in headers.items()})
-    if index:
-        outcome.headers["x-bf-fallback-index"] = str(index)
-    return outcome
+def _served_by(target: Target, index: int) -> dict[str, str]:
+    """The headers that tell who served an answer."""
+    told = {"x-bf-provider": target.row.name, "x-bf-model": target.model, "x-bf-key": target.key.name}
+    headers = {name: quote(value, safe=_HEADER_SAFE) for name, value in told.items()}
+    return {**headers, "x-bf-fallback-index": str(index)} if index else headers

@@ -16,6 +16,8 @@ from worker.limit_scripts import KNOWN
 log = logging.getLogger("hermod.worker")
 
 NEWS, GATES = "hermod:gate-news", "hermod:gates"
+NEWS_COME_S = 1.0
+"""Within which the news of what a worker itself has told come back to it."""
 FIRST_NEWS_S = 5.0
 """Longest a worker that starts waits for what the others know."""
 
@@ -68,6 +70,10 @@ class GateNews:
     def shut_for(self, gate: str, seconds: float, why: str) -> None:
         """This worker has seen it itself."""
         self._shut[gate] = (time.monotonic() + seconds, why)
+
+    def watch(self, gate: str) -> None:
+        """This worker has seen trouble, of which all will hear in a moment."""
+        self._watched[gate] = max(self._watched.get(gate, 0.0), time.monotonic() + NEWS_COME_S)
 
     def forget(self) -> None:
         """Drop what is over."""

@@ -1,6 +1,6 @@
 """The items of batches as workers end them, in Redis. Each write is one atomic step; a fence is a lease's.
 
-hermod:batch-items:<id>:<n>  hash of a shard that is running: item index → result, what a killed worker had done;
+hermod:batch-items:<id>:<n>  hash of a shard that is running: item index → result, its line under the owner's seal;
                            `alone` and an index → how many crashes there had been when that item was last begun
                            with no other at its side, and after how many of them it was
 
@@ -9,11 +9,17 @@ The batch's record and the set of its shards that are done are those of `shared/
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 
 from shared.batches import Batch, Ending, Spent
+from shared.errors import GatewayError
 from shared.stores.redis import RedisStore, Script
 
+log = logging.getLogger("hermod.worker")
+
+_PLACE = "result of an item"
 _packer = msgspec.msgpack.Encoder()
 _unpack_result = msgspec.msgpack.Decoder(tuple[Ending, bytes]).decode
 _NOTHING = Spent()
@@ -95,10 +101,18 @@ class ItemRecords:
         self._store = store
 
     async def finished(self, batch_id: str, shard: int) -> dict[int, tuple[Ending, bytes]]:
-        """The items of a running shard that have ended: index → ending and result line."""
+        """The items of a running shard that have ended: index → ending and result line, b"" for an unreadable one."""
         found = await self._store.call("HGETALL", f"hermod:batch-items:{batch_id}:{shard}")
         pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
-        return {int(index): _unpack_result(result) for index, result in pairs if index.isdigit()}
+        results = {int(index): _unpack_result(result) for index, result in pairs if index.isdigit()}
+        return {index: (ending, self._read(batch_id, index, line)) for index, (ending, line) in results.items()}
+
+    def _read(self, batch_id: str, index: int, stored: bytes) -> bytes:
+        try:
+            return self._store.seal.open(None, stored, _PLACE, batch_id, index)
+        except GatewayError as error:
+            log.error("item %d of batch %s: %s", index, batch_id, error)  # noqa: TRY400 - says it all
+            return b""
 
     async def state(self, job_id: str, fence: bytes, batch_id: str) -> str:
         """The batch's state, or `lost` when the fence no longer holds or there is no such batch any more."""
@@ -106,13 +120,13 @@ class ItemRecords:
         return state.decode()
 
     async def begin_alone(
-        self, job_id: str, fence: bytes, batch_id: str, shard: int, *, index: int, crashes: int
+        self, job_id: str, fence: bytes, batch: Batch, shard: int, *, index: int, crashes: int
     ) -> int:
         """An item is begun with no other at its side, after so many crashes: with how many of them that has happened.
 
         0 when the fence no longer holds. Being begun again without a crash in between is not held against an item.
         """
-        return int(await self._store.run(_ALONE, job_id, fence, batch_id, shard, index, crashes))
+        return int(await self._store.run(_ALONE, job_id, fence, batch.id, shard, index, crashes))
 
     async def shard_is_done(self, batch_id: str, shard: int) -> bool:
         """Whether the shard's results are in the object store."""
@@ -122,7 +136,7 @@ class ItemRecords:
         self,
         job_id: str,
         fence: bytes,
-        batch_id: str,
+        batch: Batch,
         shard: int,
         *,
         index: int,
@@ -131,8 +145,9 @@ class ItemRecords:
         spent: Spent = _NOTHING,
     ) -> str:
         """Keep an item's result and count it, once; the batch's state, or `lost` when the fence no longer holds."""
-        result, sums = _packer.encode((ending.value, line)), _sums(spent)
-        state: bytes = await self._store.run(_ITEM, job_id, fence, batch_id, shard, index, ending.value, result, sums)
+        stored = self._store.seal.close(batch.owner, line, _PLACE, batch.id, index)
+        result, sums = _packer.encode((ending.value, stored)), _sums(spent)
+        state: bytes = await self._store.run(_ITEM, job_id, fence, batch.id, shard, index, ending.value, result, sums)
         return state.decode()
 
     async def end_shard(self, job_id: str, fence: bytes, batch: Batch, shard: int) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator
+from collections.abc import Awaitable, Callable, Container, Iterator
 from functools import partial
 from typing import TypeVar
 
@@ -71,13 +71,14 @@ class ShardRun:
         self._means = means
         self._lease = lease
         self._batch = batch
-        self._claim = (lease.id, lease.fence, batch.id, number)
+        self._claim = (lease.id, lease.fence, batch, number)
         self._dialect = DIALECTS[batch.dialect]
         self._alone = lease.crashes >= MAX_CRASHES
         self._heard = 0.0
         self._stopped = asyncio.Event()
         self._unrun: Ending | None = None
         self._todo: Iterator[Item] = iter(())
+        self._unanswered = 0
         self._places = asyncio.Semaphore()
         self._door = asyncio.Lock()
         self._standstill = Standstill()
@@ -93,8 +94,7 @@ class ShardRun:
             LeaseLost: the shard is someone else's by now.
             StoreError: Redis was away for longer than could be waited for.
         """
-        await self._look()
-        self._todo = iter(items)
+        self._todo, self._unanswered = iter(items), len(items)
         self._places = asyncio.Semaphore(at_once)
         try:
             async with asyncio.TaskGroup() as group:
@@ -117,6 +117,9 @@ class ShardRun:
                 if self._unrun is None:
                     return
                 ending, line, spent = self._unrun, results.unrun(self._batch, item, uuid, self._unrun), Spent()
+            self._unanswered -= 1
+            if not self._unanswered:
+                self._lease.give_up_slot()
             await self._keep(item, ending, line, spent)
 
     async def _result(self, item: Item, uuid: str, request_id: str) -> tuple[Ending, bytes, Spent]:
@@ -135,7 +138,8 @@ class ShardRun:
     async def _keep(self, item: Item, ending: Ending, line: bytes, spent: Spent) -> None:
         end = self._means.records.end_item
         kept = partial(end, *self._claim, index=item.index, ending=ending, line=line, spent=spent)
-        self._hear(await outlast(kept))
+        asked = time.monotonic()
+        self._hear(await outlast(kept), asked)
 
     # --- one item -------------------------------------------------------------------------------------
 
@@ -143,32 +147,32 @@ class ShardRun:
         """The answer, after as many attempts as it takes. Raises Stopped, LeaseLost, GatewayError."""
         begun: Begun | None = None
         while True:
+            await self._take_place(new=begun is None)
             try:
-                async with self._place(new=begun is None):
-                    await self._check()
-                    begun = begun or await self._begun(item, uuid, request_id)
-                    return await self._means.executor.run(begun)
+                await self._check()
+                begun = begun or await self._begun(item, uuid, request_id)
+                return await self._means.executor.run(begun)
             except TryLater as later:
-                attempts = begun.attempts if begun else ()
-                with self._standstill.waiting(uuid, attempts, later.delay_s):
-                    await self._wait(later.delay_s)
+                delay_s = later.delay_s
+            finally:
+                self._places.release()
+            with self._standstill.waiting(uuid, begun.attempts if begun else (), delay_s):
+                await self._wait(delay_s)
 
-    @contextlib.asynccontextmanager
-    async def _place(self, *, new: bool) -> AsyncIterator[None]:
+    async def _take_place(self, *, new: bool) -> None:
         """One of the places at a provider. An item that is to wait gives it up, and comes back before all but one."""
-        async with self._door if new else contextlib.nullcontext():
+        if not new:
             await self._places.acquire()
-        try:
-            yield
-        finally:
-            self._places.release()
+            return
+        async with self._door:
+            await self._places.acquire()
 
     async def _begun(self, item: Item, uuid: str, request_id: str) -> Begun:
         """The item as the executor takes it. Raises LeaseLost, and as GatewayError why it is not run."""
         if refusal := await self._refusal(item):
             raise refusal
         begun = begin(self._batch, item, uuid, request_id, self._means.providers)
-        begun.job = self._means.cache.planned(begun.job, begun.body)
+        begun.job, begun.record = self._means.cache.planned(begun.job, begun.body), self._lease.id
         return begun
 
     async def _refusal(self, item: Item) -> GatewayError | None:
@@ -204,7 +208,7 @@ class ShardRun:
             left_s = (self._batch.expires_ms - now_ms()) / 1000
             await asyncio.sleep(max(0.0, min(LOOK_S, left_s)))
             with contextlib.suppress(StoreError):
-                await self._look()
+                await self.look()
             if later_s := self._standstill.put_off_s():
                 self._put_off_s = max(0.0, min(later_s, left_s))
                 self._stop(None)
@@ -214,22 +218,24 @@ class ShardRun:
         if self._means.leaving.is_set():
             self._stop(None)
         if time.monotonic() - self._heard > STALE_S:
-            await outlast(self._look)
+            await outlast(self.look)
         if self._stopped.is_set():
             raise Stopped
 
-    async def _look(self) -> None:
-        self._hear(await self._means.records.state(self._lease.id, self._lease.fence, self._batch.id))
+    async def look(self) -> None:
+        """What is known of the batch. Raises LeaseLost, StoreError."""
+        asked = time.monotonic()
+        self._hear(await self._means.records.state(self._lease.id, self._lease.fence, self._batch.id), asked)
         if now_ms() >= self._batch.expires_ms:
             self._stop(Ending.EXPIRED)
         elif self._means.leaving.is_set():
             self._stop(None)
 
-    def _hear(self, state: str) -> None:
-        """What the records say of the batch. Raises LeaseLost."""
+    def _hear(self, state: str, asked: float) -> None:
+        """What the records say of the batch since it was `asked` for. Raises LeaseLost."""
         if state == "lost":
             raise LeaseLost(self._lease.id)
-        self._heard = time.monotonic()
+        self._heard = max(self._heard, asked)
         if state == BatchState.CANCELLING:
             self._stop(Ending.CANCELED)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
 import msgspec
 
-from shared.errors import StoreError
-from shared.jobs import Attempt, Job, Notice, Outcome, State
+from shared.errors import GatewayError, StoreError
+from shared.job_values import JobValues, notice, unpack_job
+from shared.jobs import Attempt, Job, Outcome, State
 from shared.metrics import job_ended
-from shared.queue import EVENTS, cancelled_outcome, pack, unpack_attempts, unpack_events, unpack_job
+from shared.queue import EVENTS, cancelled_outcome
 from shared.stores.redis import RedisStore, Script
 from worker.lease_scripts import APPEND, DEFER, FINISH
 
@@ -49,16 +51,25 @@ class ArqRecord(msgspec.Struct):
 _unpack_arq = msgspec.msgpack.Decoder(ArqRecord).decode
 
 
+def _keep_slot() -> None:
+    """Of a lease that no worker holds, and of a job that is no part of a batch."""
+
+
 class Lease:
     """A claimed job and the right to write about it.
 
     Attributes:
         job: what was asked, set by `read`; absent for what another arq client enqueued.
-        body: the request as the client sent it.
+        body: the request as the client sent it, or nothing when that lies elsewhere or is `unreadable`.
         attempts: tries so far, earlier leases included.
+        unreadable: why the request or the attempts could not be read, so that the job cannot be run; else None.
         crashes: how many workers died holding it.
         late: it was claimed after its deadline.
         again: it had been claimed before, whatever became of that.
+        hold: what the claim has reserved on its caller's meters for its first call, see shared/governance_estimates.py,
+            until a call takes it; empty for nothing.
+        record: id of the record it belongs to, its own.
+        give_up_slot: what is left to do takes no provider; another job may be claimed in its place.
         ending: set before the job's task is cancelled.
         state: in which the job ended by this lease, once it has.
     """
@@ -66,14 +77,18 @@ class Lease:
     job: Job
 
     def __init__(self, store: RedisStore, claimed: list[bytes]) -> None:
-        job_id, self.fence, self._payload, self._spec, self.body, self._attempts, crashes, late, again = claimed
+        job_id, self.fence, self._payload, self._spec, self.body, self._attempts, *facts, self.hold = claimed
+        crashes, late, again = facts
         self._store = store
         self._ttl_s = REFUSED_TTL_S
-        self.id = job_id.decode()
+        self._values = JobValues(store.seal)
+        self.id = self.record = job_id.decode()
         self.attempts: tuple[Attempt, ...] = ()
+        self.unreadable: GatewayError | None = None
         self.crashes = int(crashes)
         self.late = late == b"1"
         self.again = again == b"1"
+        self.give_up_slot: Callable[[], None] = _keep_slot
         self.ending: Ending | None = None
         self.state: State | None = None
 
@@ -82,16 +97,23 @@ class Lease:
         if self._spec:
             self.job = unpack_job(self._spec)
             self._ttl_s = self.job.ttl_s
-        if self._attempts:
-            self.attempts = unpack_attempts(self._attempts)
+            self._open()
         return _unpack_arq(self._payload)
+
+    def _open(self) -> None:
+        stored, self.body = self.body, b""
+        try:
+            self.attempts = self._values.read_attempts(self.job, self._attempts)
+            self.body = self._values.read_request(self.job, stored)
+        except GatewayError as error:
+            self.unreadable = error
 
     async def finish(self, state: State, outcome: Outcome, arq_result: bytes = b"") -> None:
         """End the job and wake whoever waits; `arq_result` is kept for arq's `Job.result()`. Raises LeaseLost."""
-        done = pack(Notice(self.id, 0, outcome=outcome, state=state))
+        stored = self._values.outcome(self._owner, self.id, outcome)
         stream = int(hasattr(self, "job") and self.job.stream)
-        written = (state, pack(outcome), pack(self.attempts), self._ttl_s, done, arq_result, stream, outcome.status)
-        await self._persist(FINISH, *written)
+        facts = (self._ttl_s, notice(self.id, 0, stored, state), arq_result, stream, outcome.status)
+        await self._persist(FINISH, state, stored, self._tries(), *facts)
         self.state = state
         if hasattr(self, "job"):
             job_ended(self.job, state, self.attempts)
@@ -101,17 +123,29 @@ class Lease:
 
         `why` is for its owner to read: a reason, and after a space the target.
         """
-        if await self._persist(DEFER, math.ceil(delay_s * 1000), pack(self.attempts), why) == b"cancelled":
+        if await self._persist(DEFER, math.ceil(delay_s * 1000), self._tries(), why) == b"cancelled":
             await self.finish(State.CANCELLED, cancelled_outcome())
 
     async def append(self, seq: int, data: bytes) -> None:
         """Add piece `seq` (from 1) to the job's event stream and tell its followers. Raises LeaseLost."""
-        await self._persist(APPEND, seq, data, pack(Notice(self.id, seq, data)))
+        stored = self._values.piece(self._owner, self.id, seq, data)
+        await self._persist(APPEND, seq, stored, notice(self.id, seq, stored))
 
     async def last_piece(self) -> tuple[int, bytes] | None:
-        """Number and bytes of the last piece of the job's event stream; None when there is none."""
-        entries = unpack_events(await self._store.call("XREVRANGE", EVENTS + self.id, "+", "-", "COUNT", 1))
-        return entries[0] if entries else None
+        """Number and bytes of the last piece of the job's event stream, b"" when they cannot be read; None without."""
+        entries = await self._store.call("XREVRANGE", EVENTS + self.id, "+", "-", "COUNT", 1)
+        try:
+            pieces = self._values.read_pieces(self.id, entries)
+        except GatewayError:
+            pieces = [(int(entries[0][0].split(b"-")[0]), b"")]
+        return pieces[0] if pieces else None
+
+    @property
+    def _owner(self) -> str:
+        return self.job.owner if hasattr(self, "job") else ""
+
+    def _tries(self) -> bytes:
+        return self._values.attempts(self._owner, self.id, self.attempts)
 
     async def _persist(self, script: Script, *args: Any) -> Any:
         """Write, and go on trying while Redis is away: what a provider answered is paid for."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from shared.governance_meters import METERS
 from shared.lanes import LUA
-from shared.queue import STAYS
+from shared.queue_scripts import STAYS
 from shared.stores.redis import Script
 from shared.webhook_scripts import TELL
+from worker.budget_scripts import BOOKS
 
 FOLLOWED_S = 300
 """How long the events of a stream that was followed are kept: its reader may be slow, its SDK may ask again."""
@@ -35,8 +37,13 @@ end
 # lane first and two more the async lane: the reserved share. Of `count` jobs at most `batch` come from the batch lane
 # (any number where none is given): what they leave is for whoever asks in person. A worker that has taken its fill of
 # them wakes another for the rest; one that had no room for any does not, or two such would wake each other for ever.
+#
+# What the first call of a job may cost is reserved here, where the client waits for it in person; where that is refused
+# the worker asks again, and hears why. When such a lease runs out, what it holds is charged as a dead worker's is.
 CLAIM = Script(
     LUA
+    + METERS
+    + BOOKS
     + _SPARE
     + """
 local FIRST_BATCH, FIRST_ASYNC = {'batch', 'async', 'interactive'}, {'async', 'interactive', 'batch'}
@@ -54,8 +61,10 @@ local function line_up_again(now, lease, worker)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'hermod:later', '-inf', now, 'LIMIT', 0, 200)) do
     redis.call('ZREM', 'hermod:later', id)
     local record = 'hermod:job:' .. id
-    local state, lane, owner, cap = unpack(redis.call('HMGET', record, 'state', 'lane', 'owner', 'cap'))
+    local state, lane, owner, cap, holder = unpack(redis.call(
+      'HMGET', record, 'state', 'lane', 'owner', 'cap', 'holder'))
     if state == 'running' then
+      if holder then lose_hold(holder, id, now) end
       redis.call('DEL', 'arq:in-progress:' .. id)
       redis.call('HSET', record, 'state', 'queued')
       redis.call('HINCRBY', record, 'crashes', 1)
@@ -116,10 +125,16 @@ end
 
 local fences, leases = {}, {}
 
-local function take(id, payload, fence, now, lease)
+local function hold_first(worker, id, record, reserves, now)
+  if reserve(worker, id, reserves, record, id, now) then return '' end
+  redis.call('HSET', record, 'holder', worker)
+  return reserves
+end
+
+local function take(id, payload, worker, fence, now, lease)
   local record = 'hermod:job:' .. id
   local fields = redis.call('HMGET', record, 'state', 'owner', 'cap', 'spec', 'body', 'attempts', 'crashes', 'deadline',
-                            'started')
+                            'started', 'reserves')
   if fields[1] ~= 'queued' then return nil end
   if not payload then
     forget(id, fields[2])
@@ -132,9 +147,11 @@ local function take(id, payload, fence, now, lease)
   leases[#leases + 1] = id
   redis.call('HSET', record, 'state', 'running', 'started', fields[9] or now)
   if fields[3] ~= '0' then redis.call('HINCRBY', 'hermod:running', fields[2], 1) end
-  local late = fields[8] and tonumber(fields[8]) < now and '1' or '0'
-  return {id, fence, payload, fields[4] or '', fields[5] or '', fields[6] or '', fields[7] or '0', late,
-          fields[9] and '1' or '0'}
+  local late = fields[8] and tonumber(fields[8]) < now
+  local first = not fields[9] and not late
+  local held = first and fields[10] and hold_first(worker, id, record, fields[10], now) or ''
+  return {id, fence, payload, fields[4] or '', fields[5] or '', fields[6] or '', fields[7] or '0', late and '1' or '0',
+          fields[9] and '1' or '0', held}
 end
 
 local function one(count, lease, worker, batch)
@@ -158,7 +175,7 @@ local function one(count, lease, worker, batch)
     for index, id in ipairs(ids) do records[index] = 'arq:job:' .. id end
     local payloads = #ids > 0 and redis.call('MGET', unpack(records)) or {}
     for index, id in ipairs(ids) do
-      local job = take(id, payloads[index], worker .. ':' .. fence - #claimed, now, lease)
+      local job = take(id, payloads[index], worker, worker .. ':' .. fence - #claimed, now, lease)
       if job then
         claimed[#claimed + 1] = job
         if from == 'batch' then batch, filled = batch - 1, batch == 1 end
@@ -255,6 +272,7 @@ local function one(id, fence, delay, attempts, why)
   local lane, owner, cap, ended_by = unpack(redis.call('HMGET', record, 'lane', 'owner', 'cap', 'ended_by'))
   if redis.call('GET', 'arq:in-progress:' .. id) ~= fence then return ended_by == fence and 1 or 0 end
   if redis.call('HEXISTS', record, 'cancel') == 1 then return 'cancelled' end
+  if redis.call('HDEL', record, 'hurry') == 1 then delay = '0' end
   redis.call('DEL', 'arq:in-progress:' .. id)
   redis.call('HSET', record, 'state', 'queued', 'attempts', attempts, 'ended_by', fence, 'why', why)
   release(owner, cap)

@@ -25,13 +25,15 @@ from redis.exceptions import RedisError
 
 from shared import metrics
 from shared.errors import StoreError
+from shared.job_values import pack
 from shared.jobs import Outcome, State
 from shared.lanes import QUEUE, WAKE, Lane
 from shared.logs import where
-from shared.queue import CANCELS, WORKERS, cancelled_outcome, pack
+from shared.queue import CANCELS, WORKERS, cancelled_outcome
 from shared.settings import WorkerSettings
 from shared.stores.redis import RedisStore, connect, listen
 from worker import arq_jobs
+from worker.batch_slots import BatchSlots
 from worker.failpoints import reach
 from worker.lease import AGAIN_S, ArqRecord, Ending, Lease, LeaseLost
 from worker.lease_scripts import ALIVE, CLAIM, RENEW
@@ -72,12 +74,10 @@ class LeaseWorker(Worker):
         self._lease_ms = int(settings.lease_s * 1000)
         self._renew_s = settings.renew_s
         self._grace_s = settings.grace_s
-        self._batch_slots = min(settings.batch_slots, max(1, settings.slots - 1))
+        self._batch_slots = BatchSlots(min(settings.batch_slots, max(1, settings.slots - 1)))
         self._held: dict[str, Lease] = {}
-        self._batch_jobs: set[str] = set()
         self._claims: Counter[Lane] = Counter()
         self._slot_freed = asyncio.Event()
-        self._batch_slot_freed: asyncio.Future[None]
         self.leaving = asyncio.Event()
 
     def stop(self) -> None:
@@ -140,10 +140,8 @@ class LeaseWorker(Worker):
 
     async def _claim(self, free: int) -> tuple[int, int]:
         """How many jobs were claimed and begun, and in how many ms the next one is due; -1 for none."""
-        self._batch_slot_freed = asyncio.get_running_loop().create_future()
-        free_for_batch = max(0, self._batch_slots - len(self._batch_jobs))
         claimed, wait_ms, ran_out = await self._store.run(
-            CLAIM, min(free, CLAIM_MOST), self._lease_ms, self.id, free_for_batch
+            CLAIM, min(free, CLAIM_MOST), self._lease_ms, self.id, self._batch_slots.free()
         )
         metrics.LEASE_TAKEOVERS.inc(ran_out)
         if claimed:
@@ -156,7 +154,7 @@ class LeaseWorker(Worker):
         wait_s = IDLE_S if wait_ms < 0 else min(IDLE_S, max(wait_ms, 1) / 1000)
         token = asyncio.create_task(_token(waker, wait_s))
         try:
-            await asyncio.wait((token, self._batch_slot_freed), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((token, self._batch_slots.freed), return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _end(token)
 
@@ -180,7 +178,8 @@ class LeaseWorker(Worker):
         if hasattr(lease, "job"):
             self._claims[lease.job.lane] += 1
             if lease.job.lane is Lane.BATCH:
-                self._batch_jobs.add(lease.id)
+                self._batch_slots.take(lease.id)
+                lease.give_up_slot = partial(self._batch_slots.wind_up, lease.id)
         if call.f in self.functions:
             return call
         log.error("refused: no function of ours", extra={"job_id": lease.id})
@@ -190,10 +189,7 @@ class LeaseWorker(Worker):
         if self._held.get(lease.id) is lease:
             del self.tasks[lease.id]
             del self._held[lease.id]
-            if lease.id in self._batch_jobs:
-                self._batch_jobs.remove(lease.id)
-                if not self._batch_slot_freed.done():
-                    self._batch_slot_freed.set_result(None)
+            self._batch_slots.give(lease.id)
         self._slot_freed.set()
         self._show_slots()
 

@@ -7,6 +7,9 @@ from worker.limit_scripts import BURST, GATE, LONGEST_TOLD_MS
 
 SPREAD_MS = 30_000
 """How far apart those who wait for the same are told to ask again at most."""
+SEARCHED = 5
+"""Turns at a rate that is searched for are promised for a part of the time, one in so many: they go at the rate of when
+they were promised, which by then has grown."""
 
 # `gates` holds the choice, a line each: `gate provider requests tokens calls`, with the configured limits of a minute
 # and of calls at once, 0 for none. The first through which the job may go now is taken; else a turn at the one with
@@ -42,22 +45,25 @@ end
 -- ms until the buckets hold what a call costs, and until that is so for what has been promised before it; ms in which
 -- that much comes back. What costs more than a bucket holds goes when that is full.
 local function bucket_wait(state, now, input, output)
-  local longest, ahead, spacing = 0, 0, 0
+  local longest, ahead, spacing, searched = 0, 0, 0, false
   for _, kind in ipairs(KINDS) do
     local interval, most = state[kind .. ':interval'], state[kind .. ':most']
     if interval then
       local cost = cost_of(kind, state, input, output)
       local before = math.max(state[kind .. ':tat'] or 0, now) - now - most * interval
-      longest = math.max(longest, before + math.min(cost, most) * interval)
+      local whole = before + math.min(cost, most) * interval
+      if whole > longest then longest, searched = whole, kind == 'found' end
       ahead = math.max(ahead, before)
       spacing = math.max(spacing, cost * interval)
     end
   end
-  return longest, ahead, spacing
+  if searched then spacing = found_spacing(state) end
+  return longest, ahead, spacing, searched
 end
 
--- {wait, ahead, why, spacing, turn, probe}; `ahead`: ms of the wait that are others'; `spacing`: ms between two who
--- wait; `turn`: one is reserved; `probe`: the call would be the one that tries.
+-- {wait, ahead, why, spacing, searched, turn, probe}; `ahead`: ms of the wait that are others'; `spacing`: ms between
+-- two who wait; `searched`: it is for a rate that is still searched for; `turn`: one is reserved; `probe`: the call
+-- would be the one that tries.
 local function look(gate, provider, cap, state, job, now, input, output)
   local found = {wait = 0, why = '', spacing = 5}
   if state.open then
@@ -83,7 +89,7 @@ local function look(gate, provider, cap, state, job, now, input, output)
     found.turn, found.wait, found.why = true, math.max(0, turn - now - 1), 'rate_limited'
     return found
   end
-  found.wait, found.ahead, found.spacing = bucket_wait(state, now, input, output)
+  found.wait, found.ahead, found.spacing, found.searched = bucket_wait(state, now, input, output)
   found.why = 'rate_limited'
   return found
 end
@@ -91,6 +97,7 @@ end
 local function enter(gate, provider, found, state, job, call, now, lease, input, output)
   if found.turn then redis.call('ZREM', 'hermod:turns:' .. gate, job) else charge(gate, state, now, input, output) end
   if found.probe then write(gate, 'probe', call) end
+  if state['found:rate'] then redis.call('HINCRBY', 'hermod:gate:' .. gate, 'found:calls', 1) end
   hold(gate, provider, call, now, lease)
 end
 
@@ -130,6 +137,7 @@ local function one(job, call, lane, horizon, lease, input, output, gates)
     found.number, found.gate, found.state = number, gate, state
     if not best or found.wait < best.wait then best = found end
   end
+  if best.searched then horizon = horizon / SEARCHED end
   local wait, line = best.wait, best.why == 'rate_limited' and (best.state.pause or 0) <= now
   -- By what is promised to others: by its own cost, a large call would have to stand back behind every small one.
   local ahead = lane ~= '-' and best.ahead or wait
@@ -143,6 +151,7 @@ local function one(job, call, lane, horizon, lease, input, output, gates)
   return {0, best.number, math.ceil(wait), best.why}
 end
 """.replace("SPREAD_MS", str(SPREAD_MS))
+    .replace("SEARCHED", str(SEARCHED))
     .replace("LONGEST_TOLD_MS", str(LONGEST_TOLD_MS))
     .replace("BURST", str(BURST)),
     even_when_full=True,

@@ -31,7 +31,8 @@ local function one(gate, provider, call, latency, input, output, used_input, use
   local counted = redis.call('ZREM', 'hermod:calls:' .. gate, call) == 1
   redis.call('ZREM', 'hermod:calls:' .. provider, call)
   local usual = state.latency or tonumber(latency)
-  write(gate, 'streak', 0, 'fails', 0, 'latency', usual + (latency - usual) / 8)
+  write(gate, 'fails', 0, 'latency', usual + (latency - usual) / 8)
+  if now - latency >= (state.refused or 0) then write(gate, 'streak', 0) end
   -- Once for each call: what is sent again because its reply was lost corrects nothing.
   if counted then
     if state.window then write(gate, 'window', state.window + 1 / state.window) end
@@ -58,7 +59,8 @@ end
 # the gate the worker has on their way, for those that were not counted. Replies ms for which nothing is to be sent.
 #
 # Of the calls that were on their way together the first counts. What was promised is void after a pause: whoever held
-# a turn asks again, from empty buckets.
+# a turn asks again, from empty buckets. Overloads and timeouts halve the calls at once, for what the provider lacks is
+# room; a 429 of which nothing more is said tells of a rate, and that is searched for.
 TROUBLE = Script(
     GATE
     + """
@@ -66,20 +68,33 @@ local function pause(gate, state, now, why, told)
   local streak = state.streak or 0
   if (state.pause or 0) <= now then
     streak = streak + 1
+    write(gate, 'refused', now)
     redis.call('DEL', 'hermod:turns:' .. gate)
   end
   local ours = math.min(FIRST_PAUSE_MS * 2 ^ math.min(streak - 1, 20), LONGEST_PAUSE_MS)
   local till = math.max(state.pause or 0, now + math.max(ours, math.min(told, LONGEST_TOLD_MS)))
   write(gate, 'pause', till, 'pause_why', why, 'streak', streak)
+  return till
+end
+
+-- At the end of a pause the buckets hold one unit, so that it is not calls in a heap that end it. What is left of an
+-- hour or a day a pause takes from nobody: those buckets hold all of their limit.
+local function empty(gate, now, till)
+  local state = read(gate, now)
   for _, kind in ipairs(KINDS) do
     local interval, most = state[kind .. ':interval'], state[kind .. ':most']
-    if interval then write(gate, kind .. ':tat', till + (most - 1) * interval, 'spacing', math.max(5, interval)) end
+    if interval and (most < state[kind .. ':limit'] or most == 1) then
+      local spacing = kind == 'found' and found_spacing(state) or interval
+      write(gate, kind .. ':tat', till + (most - 1) * interval, 'spacing', math.max(5, spacing))
+    end
   end
 end
 
+local function calls_of(gate, flying) return math.max(redis.call('ZCARD', 'hermod:calls:' .. gate), flying) end
+
 local function shrink(gate, state, now, flying)
   if (state.pause or 0) > now then return end
-  local here = math.max(redis.call('ZCARD', 'hermod:calls:' .. gate), flying)
+  local here = calls_of(gate, flying)
   write(gate, 'window', math.max(1, math.min(state.window or here, here) / 2))
 end
 
@@ -100,8 +115,10 @@ local function one(gate, provider, call, kind, told, flying, learnt)
   if learnt ~= '' then state = read(gate, now) end
   local probed = state.probe == call
   if kind == 'limited' or kind == 'busy' then
-    shrink(gate, state, now, tonumber(flying))
-    pause(gate, state, now, kind == 'limited' and 'rate_limited' or 'provider_overloaded', tonumber(told))
+    local till = pause(gate, state, now, kind == 'limited' and 'rate_limited' or 'provider_overloaded', tonumber(told))
+    if kind == 'busy' then shrink(gate, state, now, tonumber(flying))
+    elseif learnt == '' then search(gate, state, now, calls_of(gate, tonumber(flying)), till) end
+    empty(gate, now, till)
     if probed then redis.call('HDEL', 'hermod:gate:' .. gate, 'open', 'open_why', 'opened', 'probe') end
   elseif kind == 'refused' then
     open(gate, state, now, 'key_set_aside', 5000, 300000)

@@ -1,18 +1,20 @@
 """The Lua of limits: what all workers know together of one gate, the calls to one model with one key.
 
 Here is what its scripts share, and those that keep it alive; `limit_admit.py` lets calls in, `limit_endings.py` learns
-from how they ended.
+from how they ended, `limit_search.py` finds the rate that a provider does not tell.
 
 Keys, times in Unix ms of the Redis server:
 
     hermod:gate:<gate>   hash; forgotten some minutes after the last trouble
         pause, pause_why, streak       until when nothing is sent and why; pauses in a row without a success between
+        refused                        when the last pause began: an answer to what was sent before ends no streak
         open, open_why, opened, probe  from when on a single call may try whether the trouble is over, and why; how
                                        often in a row; the call that tries. Present only while the trouble lasts.
         fails                          calls in a row that failed
         window                         calls at once; absent without trouble
         <kind>:tat, :interval, :most, :limit   a bucket of that kind of units: when it will be full again, ms in which
                                        a unit comes back, how many it holds, how many come back in its period
+        found:…                        a rate that was found by trial, see `limit_search.py`
         line:<lane>, latency           when the next that waits in this lane is to ask again; ms a call takes
     hermod:turns:<gate>  sorted set of jobs whose turn has been reserved, and paid from the buckets; score = when
     hermod:calls:<gate>, hermod:calls:<provider>  sorted sets of the calls on their way; score = end of lease
@@ -28,13 +30,18 @@ back for theirs need not race.
 from __future__ import annotations
 
 from shared.stores.redis import Script
+from worker.limit_search import SEARCH
 
 LONGEST_TOLD_MS = 600_000
 """A provider that says a longer `retry-after` is asked again all the same: one call in ten minutes is no burden."""
 WATCH_MS = 120_000
 """How long a gate is watched after the last trouble."""
 BURST = 6
-"""The part of a limit that may be used at once after a rest, one in so many: ten seconds' worth of a minute's."""
+"""The part of a limit that may be used at once after a rest, one in so many: ten seconds' worth of a minute's.
+
+Of an hour's or a day's, all that is left: nobody means to use it evenly.
+"""
+MINUTE_MS = 60_000
 GATE = (
     """
 local function clock()
@@ -42,9 +49,13 @@ local function clock()
   return t[1] * 1000 + t[2] / 1000
 end
 
-local KINDS = {'own-requests', 'own-tokens', 'requests', 'tokens', 'input', 'output'}
+local KINDS = {'own-requests', 'own-tokens', 'found', 'requests', 'requests-burst', 'requests-hour', 'requests-day',
+               'tokens', 'tokens-burst', 'tokens-hour', 'tokens-day', 'input', 'output'}
 
 local function write(gate, ...) redis.call('HSET', 'hermod:gate:' .. gate, ...) end
+"""
+    + SEARCH
+    + """
 
 -- A time further ahead than any is set was set by a clock that has been put back since: it would hold for as long.
 local function forget_impossible(state, now)
@@ -62,6 +73,7 @@ end
 local function read(gate, now)
   local state, flat = {}, redis.call('HGETALL', 'hermod:gate:' .. gate)
   for i = 1, #flat, 2 do state[flat[i]] = tonumber(flat[i + 1]) or flat[i + 1] end
+  found_bucket(state, now)
   forget_impossible(state, now)
   return state
 end
@@ -69,7 +81,7 @@ end
 -- Units of a bucket that a call is taken to cost: a period's at most, for a body's size may be that of an image.
 local function cost_of(kind, state, input, output)
   local units = input + output
-  if kind == 'requests' or kind == 'own-requests' then units = 1
+  if kind == 'found' or string.find(kind, 'requests', 1, true) then units = 1
   elseif kind == 'input' then units = input
   elseif kind == 'output' then units = output end
   return math.min(units, state[kind .. ':limit'])
@@ -113,7 +125,7 @@ end
 local function learn(gate, told, now)
   for kind, interval, limit, used in string.gmatch(told, '(%S+) (%S+) (%S+) (%S+)') do
     local tat = tonumber(redis.call('HGET', 'hermod:gate:' .. gate, kind .. ':tat') or 0)
-    local most = math.max(1, limit / BURST)
+    local most = interval * limit > MINUTE_MS * 1.1 and tonumber(limit) or math.max(1, limit / BURST)
     write(gate, kind .. ':interval', interval, kind .. ':limit', limit, kind .. ':most', most,
           kind .. ':tat', math.max(tat, now + math.max(0, most - (limit - used)) * interval))
   end
@@ -121,6 +133,7 @@ end
 """.replace("WATCH_MS", str(WATCH_MS))
     .replace("LONGEST_TOLD_MS", str(LONGEST_TOLD_MS))
     .replace("BURST", str(BURST))
+    .replace("MINUTE_MS", str(MINUTE_MS))
 )
 
 # A call that began before anything was known of its gate: from now on it counts like any other.

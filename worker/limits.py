@@ -31,7 +31,7 @@ from worker.gate_news import GateNews
 from worker.gates import Gate, gate_of, tokens_of
 from worker.limit_admit import ADMIT
 from worker.limit_endings import SETTLE, TROUBLE
-from worker.limit_headers import Told, scarce
+from worker.limit_headers import Told, scarce, spent_s, used_up
 from worker.limit_scripts import JOIN, RENEW
 from worker.ramp import Ramp
 from worker.retry import refuses_key
@@ -160,7 +160,7 @@ class Limits:
     def settle(self, leave: Pass, usage: Usage | None, headers: Mapping[str, str]) -> None:
         """The call has ended, and not by a fault of the key or the provider; nobody waits for this to be written."""
         ms = self._landed(leave, failed=False)
-        told = scarce(headers, time.time())
+        told = scarce(leave.gate.provider, headers, time.time())
         if not (leave.call or told):
             return
         used = (leave.input, leave.output)
@@ -170,14 +170,22 @@ class Limits:
         self._write_behind(self._store.run(SETTLE, *ids, f"{ms:.0f}", leave.input, leave.output, *used, _lines(told)))
 
     async def trouble(self, leave: Pass, error: ProviderError, headers: Mapping[str, str]) -> None:
-        """The call has failed; when this returns, no worker sends what the failure forbids."""
+        """The call has failed; when this returns, no worker sends what the failure forbids.
+
+        When a 429 says when to come back only in headers of its own, the error is told it.
+        """
         if isinstance(error, Rejected) and not refuses_key(error):
             self.settle(leave, None, headers)
             return
         flying = len(self._flying.get(leave.gate.name, ()))
         self._landed(leave, failed=True)
+        self._news.watch(leave.gate.name)
+        now_s, provider = time.time(), leave.gate.provider
+        if isinstance(error, RateLimited) and error.retry_after_s is None:
+            error.retry_after_s = spent_s(provider, headers, now_s)
         told_ms = 0 if error.retry_after_s is None else int(error.retry_after_s * 1000)
-        facts = (_kind(error), told_ms, flying, _lines(scarce(headers, time.time())))
+        told = [*scarce(provider, headers, now_s), *used_up(error.quotas)]
+        facts = (_kind(error), told_ms, flying, _lines(told))
         with contextlib.suppress(StoreError):
             left_ms = await self._store.run(TROUBLE, leave.gate.name, leave.gate.provider, leave.call, *facts)
             if refuses_key(error):

@@ -16,10 +16,12 @@ from shared.files import Files
 from shared.garbage import collect_rarely
 from shared.governance_keyring import Keyring
 from shared.health import Health
+from shared.metrics_export import Export
 from shared.prices import Prices
 from shared.probe import Probe
 from shared.queue import Queue
 from shared.queue_gauges import Scrape
+from shared.sealing import open_seal
 from shared.settings import Settings
 from shared.stores.blobs import open_blobs
 from shared.stores.redis import RedisStore
@@ -56,8 +58,9 @@ def run(settings: Settings, host: str) -> None:
 
 
 async def _run(settings: Settings, host: str) -> None:
-    store = RedisStore(settings.redis.url)
-    bodies = Bodies(open_blobs(settings.object_store), settings.object_store.inline_bytes)
+    store = RedisStore(settings.redis.url, open_seal(settings.encryption.master_keys))
+    blobs = open_blobs(settings.object_store, settings.encryption.master_keys)
+    bodies = Bodies(blobs, settings.object_store.inline_bytes)
     await bodies.open()
     transport = Transport(networks={name: provider.network for name, provider in settings.providers.items()})
     fetcher = GuardedFetcher(Guard(settings.worker.fetch_allow))
@@ -85,7 +88,9 @@ async def _run(settings: Settings, host: str) -> None:
     webhooks = Webhooks(store, bodies, settings)
     worker.ctx.update(executor=executor, bodies=bodies, store=store, batches=batches, webhooks=webhooks)
     health = Health(Queue(store), bodies.blobs)
-    probe = Probe(health, Scrape(store), host, settings.worker.metrics_port, "worker.metrics_port")
+    scrape = Scrape(store)
+    probe = Probe(health, scrape, host, settings.worker.metrics_port, "worker.metrics_port")
+    export = Export(scrape, "worker", os.environ)
 
     def leave() -> None:
         health.leave()
@@ -100,10 +105,12 @@ async def _run(settings: Settings, host: str) -> None:
     await keyring.open()
     limits.open()
     await probe.open()
+    export.open()
     log.info("worker %s ready: %d slots, providers %s", worker.id, worker.max_jobs, ", ".join(settings.providers))
     try:
         await worker.serve()
     finally:
+        await export.close()
         await probe.close()
         await keyring.close()
         await cache.close()

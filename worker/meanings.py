@@ -4,12 +4,13 @@ Vectors of equal requests (but for the conversation) of one owner and cache key 
 server has; each worker holds what it has read of it and reads on from there.
 
     hermod:meanings:<scope>   stream of at most MOST vectors: id of the answer, Unix ms of its expiry, vector (float32,
-                              length 1)
+                              length 1) under the owner's seal: from it the words can be guessed
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from array import array
 from collections import OrderedDict
@@ -39,6 +40,7 @@ LONGEST_TEXT = 24_000
 """Characters; embeddings models take 8,000 tokens."""
 EMBEDS_WITHIN_S = 5.0
 """After which the answer itself is asked for: a hit is to save time too."""
+_PLACE = "meaning of a request"
 _OWNER = "anonymous"
 """Embedding is the gateway's own expense: a virtual key may not even be let use the model."""
 
@@ -79,6 +81,7 @@ class _Asked(msgspec.Struct):
     job: Job
     body: bytes
     attempts: tuple[Attempt, ...] = ()
+    record: str = ""
 
 
 class Meanings:
@@ -107,7 +110,8 @@ class Meanings:
     async def keep(self, plan: CachePlan, placed: Placed) -> None:
         """Let others find the answer of the plan. Raises StoreError."""
         key, ttl_ms = _key(placed.scope), plan.ttl_s * 1000
-        words = ("i", plan.id, "u", now_ms() + ttl_ms, "v", placed.vector.tobytes())
+        vector = self._store.seal.close(plan.owner, placed.vector.tobytes(), _PLACE, placed.scope, plan.id)
+        words = ("i", plan.id, "u", now_ms() + ttl_ms, "v", vector)
         await self._store.call("XADD", key, "MAXLEN", MOST, "*", *words)
         left_ms = await self._store.call("PTTL", key)
         if left_ms < ttl_ms:
@@ -143,17 +147,19 @@ class Meanings:
         held = self._scopes.setdefault(scope, _Scope())
         self._scopes.move_to_end(scope)
         async with held.lock:
-            await self._read_on(_key(scope), held)
+            await self._read_on(scope, held)
         while len(self._scopes) > 1 and sum(len(one.points) for one in self._scopes.values()) > MOST_HELD:
             self._scopes.popitem(last=False)
         return [one for _, one in held.points]
 
-    async def _read_on(self, key: str, held: _Scope) -> None:
+    async def _read_on(self, scope: str, held: _Scope) -> None:
         while True:
-            entries = await self._store.call("XRANGE", key, held.last, "+", "COUNT", PAGE)
-            for entry, (_, answer, _, until_ms, _, packed) in entries:
+            entries = await self._store.call("XRANGE", _key(scope), held.last, "+", "COUNT", PAGE)
+            for entry, (_, answer, _, until_ms, _, stored) in entries:
                 held.last = f"({entry.decode()}"
-                held.points.append((int(until_ms), point(answer.decode(), array("f", packed))))
+                with contextlib.suppress(GatewayError):  # what cannot be read leads nowhere
+                    packed = self._store.seal.open(None, stored, _PLACE, scope, answer.decode())
+                    held.points.append((int(until_ms), point(answer.decode(), array("f", packed))))
             if len(entries) < PAGE:
                 break
         now = now_ms()

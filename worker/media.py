@@ -39,6 +39,8 @@ FETCH_S = 20.0
 AT_ONCE = 8
 """URLs of one request that are fetched at a time."""
 LONGEST_SHOWN = 100
+IMAGES_ONLY = "openai_chat"
+"""The wire that gives images by URL, and documents by their bytes only."""
 
 _PDF = "application/pdf"
 _UNTYPED = frozenset({"", BINARY, "binary/octet-stream"})
@@ -230,9 +232,11 @@ def _shown(part: Where) -> str:
 
 
 def _is_fetched(part: Where, row: Row) -> bool:
-    """Whether it is given by a URL that the provider does not read itself."""
+    """Whether it is given by a URL that the provider does not read itself, or has no place for."""
     source = part.source
-    return isinstance(source, Url) and is_web(source) and not source.url.startswith(row.reads)
+    if not isinstance(source, Url) or not is_web(source) or source.url.startswith(row.reads):
+        return False
+    return not row.fetches or (isinstance(part, Document) and row.wire == IMAGES_ONLY)
 
 
 def _invalid(path: str, why: str) -> InvalidRequest:

@@ -13,7 +13,11 @@ from shared.jobs import Outcome
 from shared.models import ListedModel
 from shared.provider_settings import ProviderKey
 from worker.exchange import Exchange
+from worker.providers.base import Model
 from worker.routing import Router, Target
+
+MOST_PAGES = 20
+"""Of one provider's list, each a thousand models where it can be chosen."""
 
 
 async def list_models(router: Router, exchange: Exchange, grant: Grant | None) -> Outcome:
@@ -37,7 +41,7 @@ async def list_models(router: Router, exchange: Exchange, grant: Grant | None) -
 
 async def _list(router: Router, exchange: Exchange, grant: Grant | None, provider: str) -> list[ListedModel]:
     target, only = router.any_target(provider), None if grant is None else grant.provider_keys(provider)
-    keys = [key for key in target.provider.keys or (target.key,) if only is None or key.name in only]
+    keys = [key for key in target.provider.keys or (target.key,) if only is None or key.is_one_of(only)]
     listed = await _listed(exchange, target, keys)
     return [model for model in listed if grant is None or grant.may_use(provider, model.id)]
 
@@ -48,11 +52,7 @@ async def _listed(exchange: Exchange, target: Target, keys: Sequence[ProviderKey
         path = target.path(target.adapter, "models")
     except Unsupported:
         return _named_in(keys, target)
-    body = await exchange.get(target, path)
-    try:
-        listed = target.adapter.models(body)
-    except msgspec.MsgspecError as cause:
-        raise Garbled("The provider's model list cannot be read.", provider=target.row.name) from cause
+    listed = await _pages(exchange, target, path)
     return [
         ListedModel(
             provider=target.row.name,
@@ -66,6 +66,22 @@ async def _listed(exchange: Exchange, target: Target, keys: Sequence[ProviderKey
         for model in listed
         if any(key.serves(model.id) for key in keys)
     ]
+
+
+async def _pages(exchange: Exchange, target: Target, path: str) -> list[Model]:
+    """The models of all pages. Raises GatewayError."""
+    listed: list[Model] = []
+    query = ""
+    for _ in range(MOST_PAGES):
+        body = await exchange.get(target, f"{path}{'&' if '?' in path else '?'}{query}" if query else path)
+        try:
+            listed += target.adapter.models(body)
+            query = target.adapter.next_page(body)
+        except msgspec.MsgspecError as cause:
+            raise Garbled("The provider's model list cannot be read.", provider=target.row.name) from cause
+        if not query:
+            break
+    return listed
 
 
 def _named_in(keys: Sequence[ProviderKey], target: Target) -> list[ListedModel]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from shared.errors import ProviderError, RateLimited, Rejected
 from worker.gates import tokens_of
 from worker.limit_headers import untouched
+from worker.providers.hints import NO_CREDIT
 from worker.retry import OVER_LIMIT
 
 _WORDS = re.compile(r"\blimit:? (\d[\d,]*), (?:used:? [\d,]+, )?requested:? (\d[\d,]*)", re.IGNORECASE)
@@ -20,9 +21,9 @@ _WORDS = re.compile(r"\blimit:? (\d[\d,]*), (?:used:? [\d,]+, )?requested:? (\d[
 
 def oversized(error: ProviderError, headers: Mapping[str, str], body: bytes) -> Rejected | None:
     """A 413 that names the limit, for a 429 with these headers to a request with this body; None for any other."""
-    if not isinstance(error, RateLimited):
+    if not isinstance(error, RateLimited) or error.code == NO_CREDIT:
         return None
-    limit = _by_words(error.message) or _by_headers(headers, body)
+    limit = _by_words(error.message) or _by_headers(error.provider, headers, body)
     if limit is None:
         return None
     message = (
@@ -38,7 +39,7 @@ def _by_words(message: str) -> int | None:
     return limit if requested > limit else None
 
 
-def _by_headers(headers: Mapping[str, str], body: bytes) -> int | None:
+def _by_headers(provider: str, headers: Mapping[str, str], body: bytes) -> int | None:
     sent, answered = tokens_of(body)
     costs = {"tokens": sent + answered, "input": sent, "output": answered}
-    return next((limit for kind, limit in untouched(headers) if costs.get(kind, 0) > limit), None)
+    return next((limit for kind, limit in untouched(provider, headers) if costs.get(kind, 0) > limit), None)

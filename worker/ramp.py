@@ -11,7 +11,7 @@ import time
 
 FIRST = 10
 """Calls of one worker that may be on their way at once through a gate that was not used lately."""
-GROWS_S = 0.25
+GROWS_S = 0.5
 """In which that number grows by a factor e while more want to go."""
 IDLE_S = 60.0
 """After which a gate was not used lately."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -13,12 +14,14 @@ from shared.chat import ChatResponse, Usage
 from shared.dialects.base import StreamRenderer
 from shared.errors import Garbled, Unreachable
 from shared.events import Broken, Event, Started
-from shared.sse import Frame
+from shared.sse import Frame, note
 from worker.lease import Lease
 from worker.providers.base import StreamParser, StreamTap
 
 HIGH_WATER = 1024 * 1024
 """Bytes waiting for Redis above which the provider is not read on."""
+HEAD_S = 2.0
+"""How long the head of a stream waits for the answer: a model that thinks for a minute should be heard of at once."""
 
 
 class Relay(Protocol):
@@ -27,6 +30,11 @@ class Relay(Protocol):
     @property
     def usage(self) -> Usage | None:
         """What the provider has reported so far; None for nothing."""
+        ...
+
+    @property
+    def answering(self) -> bool:
+        """Whether the answer itself has begun, and not only its stream."""
         ...
 
     @property
@@ -54,6 +62,11 @@ class SameWire:
     def usage(self) -> Usage | None:
         """What the tap saw."""
         return self._tap.usage if self._tap.usage.known else None
+
+    @property
+    def answering(self) -> bool:
+        """What the tap saw."""
+        return self._tap.answering
 
     @property
     def final(self) -> bytes:
@@ -102,6 +115,7 @@ class Translated:
         self._renderer = renderer
         self._provider = provider
         self._told = told
+        self.answering = False
 
     @property
     def usage(self) -> Usage | None:
@@ -132,6 +146,8 @@ class Translated:
                 raise event.error
             if isinstance(event, Started):
                 event = self._told.complete(event)  # noqa: PLW2901
+            else:
+                self.answering = True
             out += self._renderer.feed(event)
         return out
 
@@ -140,17 +156,21 @@ class Pieces:
     """Writes a job's event stream.
 
     While one piece is on its way to Redis the next gathers, so that a fast provider costs few writes and a slow
-    one no delay.
+    one no delay. What only opens the stream is held back for HEAD_S: when the provider fails right after it, which
+    they do, the attempt can still be repeated in silence.
 
     Attributes:
         first_at: when something was first handed over, in seconds of `time.perf_counter`.
     """
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, served: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`served`: the headers with which the stream is to be answered."""
         self._lease = lease
+        self._served = served
         self._seq = 0
         self._gathered = bytearray()
         self._sender: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self.first_at: float | None = None
 
     @property
@@ -158,28 +178,52 @@ class Pieces:
         """Whether anything was handed over; from then on the attempt cannot be repeated in silence."""
         return self.first_at is not None
 
-    async def write(self, data: bytes) -> None:
-        """Hand over `data`; waits only above HIGH_WATER. Raises LeaseLost, StoreError of an earlier piece too."""
+    async def write(self, data: bytes, *, opening: bool = False) -> None:
+        """Hand over `data`; waits only above HIGH_WATER. Raises LeaseLost, StoreError of an earlier piece too.
+
+        `opening`: it is of the stream's head.
+        """
         if not data:
             return
-        if self.first_at is None:
-            self.first_at = time.perf_counter()
         self._gathered += data
+        if opening and not self.written and len(self._gathered) <= HIGH_WATER:
+            self._timer = self._timer or asyncio.get_running_loop().call_later(HEAD_S, self._go)
+            return
         if self._sender is not None and (self._sender.done() or len(self._gathered) > HIGH_WATER):
             await self._sender
             self._sender = None
-        if self._sender is None and self._gathered:
+        if self._gathered:
+            self._go()
+
+    def _go(self) -> None:
+        """Send what was gathered, unless that is being done."""
+        self._stop_timer()
+        self._begin()
+        if self._sender is None:
             self._sender = asyncio.create_task(self._send())
 
+    def _begin(self) -> None:
+        if self.first_at is None:
+            self.first_at = time.perf_counter()
+            self._gathered[:0] = note(self._served) if self._served else b""
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
     def abandon(self) -> None:
-        """Send nothing more: the job was cancelled, or is someone else's."""
+        """Send nothing more: the job was cancelled, is someone else's, or its attempt failed unseen."""
+        self._stop_timer()
         if self._sender is not None:
             self._sender.cancel()
 
     async def close(self) -> None:
         """Wait until everything handed over is in Redis."""
+        self._stop_timer()
         if self._sender is not None:
             await self._sender
+        if self._gathered:
+            self._begin()
         await self._send()
 
     async def _send(self) -> None:

@@ -32,11 +32,14 @@ _WHY_UNRUN = {
     Ending.EXPIRED: (b"batch_expired", b"The batch's completion window ended before this request was begun."),
 }
 
+_BREAKS = ((b"\r", b" "), (b"\n", b" "), *((char.encode(), b"\\u%04x" % ord(char)) for char in "\x85\u2028\u2029"))
+"""JSON lets the last three stand in a string, but Python's `str.splitlines` takes them for the end of a line."""
+
 
 def answered(batch: Batch, item: Item, uuid: str, request_id: str, outcome: Outcome) -> tuple[Ending, bytes]:
     """The item that ended with `outcome`, its answer or its error in the dialect's own body; `uuid` names the line."""
     ending = Ending.SUCCEEDED if outcome.status < _NO_SUCCESS else Ending.ERRORED
-    name, body = _encode(item.custom_id), _on_one_line(outcome.body)
+    name, body = _on_one_line(_encode(item.custom_id)), _on_one_line(outcome.body)
     if batch.surface == ANTHROPIC:
         return ending, (_MESSAGE if ending is Ending.SUCCEEDED else _ERROR) % (name, body)
     shown = named("batch_req_", uuid).encode()
@@ -45,7 +48,7 @@ def answered(batch: Batch, item: Item, uuid: str, request_id: str, outcome: Outc
 
 def unrun(batch: Batch, item: Item, uuid: str, ending: Ending) -> bytes:
     """The item that was never begun: `ending` is `canceled` or `expired`."""
-    name = _encode(item.custom_id)
+    name = _on_one_line(_encode(item.custom_id))
     if batch.surface == ANTHROPIC:
         return _UNRUN % (name, ending.value.encode())
     return _NO_RESPONSE % (named("batch_req_", uuid).encode(), name, *_WHY_UNRUN[ending])
@@ -60,6 +63,7 @@ def assemble(results: Mapping[int, tuple[Ending, bytes]]) -> tuple[bytes, bytes]
 
 def _on_one_line(body: bytes) -> bytes:
     """The same JSON: a line break can only stand between two tokens, for inside a string it is written out."""
-    if b"\n" in body or b"\r" in body:
-        return body.replace(b"\r", b" ").replace(b"\n", b" ")
+    for found, written in _BREAKS:
+        if found in body:
+            body = body.replace(found, written)
     return body

@@ -19,9 +19,10 @@ FALL_BACK_AFTER_S = {Lane.INTERACTIVE: 3.0, Lane.ASYNC: 30.0, Lane.BATCH: 30.0}
 """How long a job that has another target waits for a busy one, in all."""
 LONGEST_WAIT_S = 60.0
 """Of the waits that the provider gave no figure for, which double."""
+ASKS_AGAIN_S = 600.0
+"""A job that is to wait for hours asks so often whether it still is: another job may have found that it is not."""
 OVER_LIMIT = "request_over_limit"
 """Code of the refusal of a request that is larger than a key's whole limit: another key's may be larger."""
-_OUT_OF_CREDIT = 402
 
 
 class Next(StrEnum):
@@ -132,7 +133,7 @@ def is_ambiguous(error: ProviderError) -> bool:
 def refuses_key(error: ProviderError) -> bool:
     """It is the key that is refused, or has nothing left to spend: another one may do, and waiting does not help."""
     spent = isinstance(error, RateLimited) and error.should_retry is False
-    return isinstance(error, AuthFailed) or error.upstream_status == _OUT_OF_CREDIT or spent
+    return isinstance(error, AuthFailed) or spent
 
 
 def decide(
@@ -154,8 +155,10 @@ def decide(
     scale = random.uniform(0.8, 1.2) if jitter is None else jitter
     if _waits(error, chances):
         delay = _delay(error, stands.waits, network.retry_backoff_initial_ms, LONGEST_WAIT_S * 1000, scale)
+        if chances.more_keys and isinstance(error, RateLimited):
+            delay = 0.0  # which of them may be called, and when, the limits know
         if delay <= min(_patience(chances, waited_s), chances.left_s):
-            return Decision(Next.WAIT, delay)
+            return Decision(Next.WAIT, min(delay, ASKS_AGAIN_S))
     elif _again(error, network) and stands.tries < network.max_retries:
         initial_ms, most_ms = network.retry_backoff_initial_ms, network.retry_backoff_max_ms
         delay = _delay(error, stands.tries, initial_ms, most_ms, scale)

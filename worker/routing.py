@@ -15,8 +15,7 @@ from worker.choice import for_session, in_turn
 from worker.providers.addresses import base_url, path_of, url
 from worker.providers.base import Adapter, PassThrough, Row
 from worker.providers.betas import allowed
-from worker.providers.catalog import ROWS, adapters, custom, relays
-from worker.providers.openai.embeddings import OPENAI_EMBEDDINGS
+from worker.providers.catalog import ROWS, adapters, custom, embedders, relays
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -61,13 +60,14 @@ class Target(msgspec.Struct, frozen=True):
         """What passes a client's bodies of `wire` through to this provider; None when they must be translated."""
         if wire == self.adapter.wire:
             return self.adapter
-        if operation == "embeddings" and self.row.embeds and wire == OPENAI_EMBEDDINGS.wire:
-            return OPENAI_EMBEDDINGS
+        if operation == "embeddings" and self.row.embeds and wire == EMBEDDERS[self.row.embeds].wire:
+            return EMBEDDERS[self.row.embeds]
         return RELAYS[wire] if wire in self.row.relays else None
 
 
 ADAPTERS = adapters()
 RELAYS = relays()
+EMBEDDERS = embedders()
 NO_KEY = ProviderKey(name="none", value="")
 
 
@@ -134,7 +134,7 @@ class Router:
 
     @staticmethod
     def _fitting(row: Row, settings: ProviderSettings, model: str, only: frozenset[str] | None) -> list[ProviderKey]:
-        fitting = [key for key in settings.keys if key.serves(model) and (only is None or key.name in only)]
+        fitting = [key for key in settings.keys if key.serves(model) and (only is None or key.is_one_of(only))]
         if fitting:
             return fitting
         if not settings.keys and (row.key_optional or settings.key_less):

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 import msgspec
@@ -27,10 +27,11 @@ from msgspec.structs import replace
 
 from shared.batch_records import BatchRecords, named_after
 from shared.batches import FINISH, NATIVE, SHARD, START, Batch, Ending, Item, blob, final_state, items_of
-from shared.errors import StoreError
+from shared.dialects import DIALECTS
+from shared.errors import GatewayError, StoreError
 from shared.files import Files
 from shared.ids import now_ms, request_id
-from shared.jobs import Job
+from shared.jobs import Job, Outcome
 from shared.lanes import Lane
 from shared.queue import JOB, Queue, Share
 from shared.settings import Settings
@@ -38,6 +39,7 @@ from shared.stores.blobs import BlobMissing, Blobs
 from shared.stores.redis import RedisStore
 from shared.traces import current
 from worker.attachments import Attachments
+from worker.begun import names_of
 from worker.exchange import Media, TryLater
 from worker.executor import Executor
 from worker.item_cache import ItemCache
@@ -47,7 +49,7 @@ from worker.lease import Lease, LeaseLost
 from worker.native_batches.records import REST
 from worker.native_batches.task import NativeBatches
 from worker.output_files import OutputFiles
-from worker.results import assemble
+from worker.results import answered, assemble
 
 log = logging.getLogger("hermod.worker")
 
@@ -120,7 +122,7 @@ class Batches:
         self._items_ended = ItemRecords(store)
         cache = ItemCache(settings.cache, settings.providers)
         self._means = Means(executor, self._items_ended, settings.providers, leaving, cache)
-        self._native = NativeBatches(store, blobs, settings, attachments, media)
+        self._native = NativeBatches(store, blobs, executor, settings, attachments=attachments, media=media)
         self._at_once = settings.worker.batch_concurrency
         self._tasks: dict[str, Callable[[Lease], Awaitable[None]]] = {
             START: self._start_batch,
@@ -191,11 +193,14 @@ class Batches:
 
     async def _run_shard(self, lease: Lease) -> None:
         shard = _unpack(lease.body)
-        batch = (await self._records.look(shard.batch_id)).batch
+        progress, is_done = await asyncio.gather(
+            self._records.look(shard.batch_id), self._items_ended.shard_is_done(shard.batch_id, shard.number)
+        )
+        batch = progress.batch
         if shard.rest:
             await self._run_rest(lease, batch, shard)
             return
-        if not await self._items_ended.shard_is_done(batch.id, shard.number):
+        if not is_done:
             await self._write_results(lease, batch, shard)
         left = await outlast(partial(self._items_ended.end_shard, lease.id, lease.fence, batch, shard.number))
         if left < 0:
@@ -207,8 +212,8 @@ class Batches:
             await outlast(partial(self._queue.submit, job, batch.id.encode(), waiter="", share=share))
 
     async def _run_rest(self, lease: Lease, batch: Batch, shard: ShardJob) -> None:
-        items = await self._native.rest(batch, await self._items(lease, batch, shard.number))
-        await self._bring_to_end(lease, batch, shard, items)
+        items = await self._items(lease, batch, shard.number)
+        await self._bring_to_end(lease, batch, shard, await self._native.rest(batch, items))
         like = NativeJob(batch.id, 0, shard.weight, shard.at_once)
         await self._native.rest_is_done(lease, batch, shard.number, partial(self._submit_shards, batch, like))
 
@@ -216,6 +221,7 @@ class Batches:
         """Bring all items to an end and put their lines into the object store. Raises TryLater when some have not."""
         items = await self._items(lease, batch, shard.number)
         finished = await self._bring_to_end(lease, batch, shard, items)
+        finished.update(_in_place_of_unreadable(batch, items, finished))
         for kind, lines in zip(("out", "err"), assemble(finished), strict=True):
             if lines:
                 await self._blobs.put(blob(batch.id, kind, shard.number), lines)
@@ -224,19 +230,23 @@ class Batches:
         self, lease: Lease, batch: Batch, shard: ShardJob, items: list[Item]
     ) -> dict[int, tuple[Ending, bytes]]:
         """Run the items that have not ended: all results of the shard. Raises TryLater when some still have not."""
-        finished = await self._items_ended.finished(batch.id, shard.number)
+        run = ShardRun(self._means, lease, batch, shard.number)
+        finished, _ = await asyncio.gather(self._items_ended.finished(batch.id, shard.number), run.look())
         if left := [item for item in items if item.index not in finished]:
             at_once = min(self._at_once, shard.at_once or self._at_once)
-            later_s = await ShardRun(self._means, lease, batch, shard.number).run(left, at_once)
+            later_s = await run.run(left, at_once)
             finished = await self._items_ended.finished(batch.id, shard.number)
             if any(item.index not in finished for item in items):
                 raise TryLater(later_s)
+        lease.give_up_slot()
         return finished
 
     async def _items(self, lease: Lease, batch: Batch, number: int) -> list[Item]:
         try:
             return items_of(await self._blobs.get(blob(batch.id, "in", number)))
-        except BlobMissing as missing:
+        except StoreError:
+            raise
+        except (BlobMissing, GatewayError) as missing:
             log.error("items of a batch are lost: %s", missing, extra={"job_id": lease.id})  # noqa: TRY400 - says it all
             if lease.late:
                 return []
@@ -273,3 +283,20 @@ def _job(batch: Batch, operation: str, job_id: str, owner: str, lane: Lane) -> J
         lane=lane,
         trace=current(),
     )
+
+
+def _in_place_of_unreadable(
+    batch: Batch, items: list[Item], finished: Mapping[int, tuple[Ending, bytes]]
+) -> Iterator[tuple[int, tuple[Ending, bytes]]]:
+    """An error for each item whose result is kept and cannot be read."""
+    dialect = DIALECTS[batch.dialect]
+    error = GatewayError(
+        "The gateway cannot read the result of this request with encryption.keys.",
+        code="value_unreadable",
+        should_retry=False,
+    )
+    for item in items:
+        if item.index in finished and not finished[item.index][1]:
+            uuid, request_id = names_of(batch, item)
+            outcome = Outcome(status=dialect.error_status(error), body=dialect.render_error(error, request_id))
+            yield item.index, answered(batch, item, uuid, request_id, outcome)

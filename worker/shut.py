@@ -29,7 +29,8 @@ class Shut(msgspec.Struct, frozen=True):
 def exhausted(target: Target) -> AuthFailed:
     """No key of the provider is left for the target's model."""
     message = (
-        f"Every key of provider {target.row.name!r} that may serve {target.model!r} is refused by it; replace them."
+        f"Every key of provider {target.row.name!r} that may serve {target.model!r} is refused by it, or has nothing "
+        "left to spend there; replace them."
     )
     return AuthFailed(message, provider=target.row.name, sent=False, code=EXHAUSTED)
 

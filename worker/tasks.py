@@ -10,7 +10,7 @@ from shared.bodies import Bodies
 from shared.dialects import DIALECTS
 from shared.errors import Expired, GatewayError, NotFound, StoreError
 from shared.jobs import Job, Outcome, State
-from shared.webhook_events import WEBHOOK
+from shared.webhook_scripts import WEBHOOK
 from worker.exchange import StreamBroke, TryLater
 from worker.executor import Executor
 from worker.failpoints import reach
@@ -34,12 +34,20 @@ async def run_job(ctx: dict[str, Any], _job_id: str) -> None:
         await ctx["webhooks"].deliver(lease)
         return
     bodies: Bodies = ctx["bodies"]
-    if await _advance(lease, ctx["executor"], bodies) and not lease.job.store:
+    try:
+        ended = await _advance(lease, ctx["executor"], bodies)
+    finally:
+        if lease.hold:
+            ctx["executor"].release(lease)
+    if ended and not lease.job.store:
         await bodies.discard_request(lease.job)
 
 
 async def _advance(lease: Lease, executor: Executor, bodies: Bodies) -> bool:
     """Whether the job has ended. Raises LeaseLost."""
+    if lease.unreadable is not None:
+        await _end_broken(lease, lease.unreadable)
+        return True
     if lease.crashes >= MAX_CRASHES:
         message = f"The request took down {lease.crashes} workers and is not tried again."
         await _end_broken(lease, GatewayError(message, code="poison", should_retry=False))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from shared.errors import AuthFailed, Failure, GatewayError
+from shared.errors import AuthFailed, Failure, GatewayError, RateLimited
 from shared.ids import now_ms
 from shared.jobs import Attempt
 from shared.lanes import Lane
 from shared.metrics import ATTEMPTS, model_label
 from worker.exchange import Asked
-from worker.retry import Next, following, place
+from worker.retry import PATIENCE_S, Next, following, place
 from worker.routing import Target
 
 ENDLESS_S = 1e9
@@ -85,4 +85,6 @@ class Turn:
         error = last.failure.error()
         if isinstance(error, AuthFailed):
             error.code = EXHAUSTED
+        if isinstance(error, RateLimited) and (error.retry_after_s or 0) > PATIENCE_S:
+            error.should_retry = False  # Anthropic's SDK would sleep for hours, and say nothing
         return error

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
+from shared import metrics
 from shared.allowed_hosts import AllowedHost
 from shared.batch_records import BatchRecords
 from shared.bodies import Bodies
@@ -89,7 +90,13 @@ class Webhooks:
         if lease.late and lease.crashes:
             await self._give_up(lease, now_ms(), "its time is over, and it has taken down workers")
             return
-        endpoint = await self._endpoint(lease.job.model)
+        try:
+            endpoint = await self._endpoint(lease.job.model)
+        except StoreError:
+            raise
+        except GatewayError as error:
+            await self._give_up(lease, now_ms(), error.message)
+            return
         if endpoint is None or (endpoint.disabled and event.kind != TEST):
             why = "there is no such endpoint any more" if endpoint is None else "the endpoint is disabled"
             await self._give_up(lease, now_ms(), why)
@@ -109,6 +116,7 @@ class Webhooks:
         reach("delivering")
         status, why = await self._send(event, endpoint, body)
         reach("delivered")
+        metrics.WEBHOOK_TRIES.of(endpoint.name, str(status or 0)).value += 1
         if not why:
             lease.attempts = _with(lease, began_ms, "", None)
             await lease.finish(State.SUCCEEDED, Outcome(status=status or 200))

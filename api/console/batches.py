@@ -8,10 +8,14 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from api.console.desk import PAGE, Desk
+from api.console.failures import Found, failures
 from api.console.render import HOME, page, query, see_other
 from api.submit import AnyRequest
 from shared.batches import Progress
 from shared.ids import now_ms, uuid_of
+
+LIVE = "live"
+"""The part of the page that is refreshed every second, without the list of what failed."""
 
 
 class Course(msgspec.Struct, frozen=True):
@@ -46,16 +50,30 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
 
     @get("/batches/{name:str}")
     async def show_batch(request: AnyRequest, name: str) -> ASGIApp:
-        """One batch."""
+        """One batch, and what failed of it in pages."""
         progress = await desk.batch_records.look(uuid_of(name))
+        done, after = await desk.batch_records.done_shards(progress.batch.id), request.query_params.get("after", "")
+        here, failed = f"{HOME}/batches/{progress.batch.id}", Found([], "")
+        if request.headers.get("hx-target") != LIVE and progress.counts.ended > progress.counts.succeeded:
+            failed = await failures(
+                desk.gateway.bodies.blobs,
+                progress.batch,
+                done,
+                after=after,
+                count=PAGE,
+                show_content=desk.show_content,
+            )
         return page(
             request,
             "batch.html",
             progress=progress,
             batch=progress.batch,
             course=course(progress, now_ms()),
-            done=len(await desk.batch_records.done_shards(progress.batch.id)),
+            done=len(done),
             name=desk.namer()(progress.batch.owner),
+            failed=failed.rows,
+            next=here + query(after=failed.next) if failed.next else "",
+            first=here if after else "",
         )
 
     @post("/batches/{name:str}/cancel")

@@ -46,6 +46,11 @@ def dots(points: Sequence[tuple[int, int, bool]], width: float, height: float) -
     ]
 
 
+def levels(height: float) -> list[tuple[float, str]]:
+    """Where on the scale of `dots` some lengths of time stand, and what they are called."""
+    return [(round(height - height * _scaled(ms), 1), name) for ms, name in _LEVELS]
+
+
 def percentile(values: Sequence[int], share: float) -> int | None:
     """The value that `share` of them do not exceed; None of none."""
     if not values:
@@ -54,6 +59,7 @@ def percentile(values: Sequence[int], share: float) -> int | None:
 
 
 _LEAST_MS, _MOST_MS = 10, 600_000
+_LEVELS = ((10, "10 ms"), (100, "100 ms"), (1000, "1 s"), (10_000, "10 s"), (60_000, "1 min"), (600_000, "10 min"))
 
 
 def _scaled(ms: int) -> float:

@@ -21,6 +21,8 @@ from shared.webhook_book import WebhookBook
 
 OPERATOR = "console"
 """Owner of what is submitted from the console: no client is called so."""
+OF_WEBHOOK = "webhook:"
+"""Before the name of a webhook endpoint, the owner of the deliveries to it."""
 OF_BATCHES = "batch:"
 """Before an owner, the owner of the shards of its batches."""
 PAGE = 50
@@ -57,6 +59,8 @@ class Desk(msgspec.Struct, frozen=True):
         names = self.owners()
 
         def name(owner: str) -> str:
+            if owner.startswith(OF_WEBHOOK):
+                return f"webhook {owner.removeprefix(OF_WEBHOOK)}"
             whose = owner.removeprefix(OF_BATCHES)
             known = names.get(whose, whose)
             return known if whose == owner else f"{known}, batches"

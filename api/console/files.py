@@ -1,19 +1,25 @@
-"""Files of all owners."""
+"""Files of all owners; deleted."""
 
 from __future__ import annotations
 
-from litestar import get
+import logging
+
+from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from api.console.desk import PAGE, Desk
-from api.console.render import HOME, page, query
+from api.console.render import HOME, page, query, see_other
+from api.file_store import FileStore
 from api.submit import AnyRequest
 from shared.files import EVERYONE
 
+log = logging.getLogger("hermod.api")
+
 
 def routes(desk: Desk) -> list[HTTPRouteHandler]:
-    """The page."""
+    """The pages."""
+    store = FileStore(desk.stored_files, desk.gateway.bodies.blobs)
 
     @get("/files")
     async def list_files(request: AnyRequest) -> ASGIApp:
@@ -31,4 +37,12 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
             name_of=desk.namer(),
         )
 
-    return [list_files]
+    @post("/files/{name:str}/delete")
+    async def delete_file(name: str) -> ASGIApp:
+        """Delete it, whoever owns it."""
+        file = await store.find(name, EVERYONE)
+        await store.delete(file)
+        log.info("an operator deleted the file %s of %s", file.id, file.owner)
+        return see_other(f"{HOME}/files")
+
+    return [list_files, delete_file]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 from litestar import get, post
@@ -16,14 +18,17 @@ from api.console.render import HOME, page, query, see_other
 from api.job_views import waiting_view
 from api.stored import cancel
 from api.submit import AnyRequest
+from shared.batches import SHARD
 from shared.errors import Failure, GatewayError, InvalidRequest
 from shared.ids import uuid_of
 from shared.job_index import Standing
 from shared.job_register import Place, Register, in_state
 from shared.jobs import Outcome, State
+from shared.sse import noted
+from shared.webhook_scripts import WEBHOOK
 
 UNFINISHED = "unfinished"
-OPERATIONS = ("chat", "embeddings", "count_tokens", "models")
+OPERATIONS = ("chat", "embeddings", "count_tokens", "models", WEBHOOK, SHARD)
 MOST_SHOWN = 20_000
 """Characters of a request or an answer on a page."""
 
@@ -90,7 +95,7 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
             operations=OPERATIONS,
             name_of=desk.namer(),
             owners=desk.owners(),
-            why=waiting_view,
+            waiting=await _waiting(desk, found.rows),
         )
 
     @get("/jobs/{job_id:str}")
@@ -124,6 +129,14 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
         return see_other(f"{HOME}/jobs/{await rerun.again(desk, await desk.index.find(job_id))}")
 
     return [list_jobs, show_job, cancel_job, run_again]
+
+
+async def _waiting(desk: Desk, rows: list[Standing]) -> dict[str, dict[str, Any]]:
+    """By id, why those that are queued wait; without those that have gone on since."""
+    queued = [row.job.id for row in rows if row.state is State.QUEUED]
+    found = await asyncio.gather(*(desk.index.find(each) for each in queued), return_exceptions=True)
+    standings = [each for each in found if isinstance(each, Standing)]
+    return {each.job.id: waiting_view(each.waiting) for each in standings if each.waiting}
 
 
 def read_wanted(asked: Mapping[str, str]) -> Wanted:
@@ -164,7 +177,7 @@ async def _content(desk: Desk, standing: Standing) -> dict[str, str]:
     """Request and answer, as far as they are kept, for people."""
     job, outcome = standing.job, standing.outcome
     try:
-        asked = await (desk.gateway.bodies.request(job) if job.body_blob else desk.gateway.queue.request(job.id))
+        asked = await (desk.gateway.bodies.request(job) if job.body_blob else desk.gateway.queue.request(job))
     except GatewayError:
         asked = b""
     answered = await _answer(desk, job.id, outcome) if outcome else b""
@@ -176,7 +189,7 @@ async def _answer(desk: Desk, job_id: str, outcome: Outcome) -> bytes:
         whole = (await desk.gateway.bodies.whole(job_id, outcome)).body
     except GatewayError:
         return b""
-    return whole or b"".join([piece for _, piece in await desk.gateway.queue.events(job_id)])
+    return whole or noted(b"".join([piece for _, piece in await desk.gateway.queue.events(job_id)]))[1]
 
 
 def _shown(body: bytes) -> str:

@@ -26,6 +26,8 @@ SHOWN_OWNERS = 20
 CHART_WIDTH, CHART_HEIGHT = 600, 80
 LATE_S = {Lane.INTERACTIVE: 15, Lane.ASYNC: 600, Lane.BATCH: 3600}
 """How long the oldest job of a lane may have waited before it is worth a word."""
+STUCK_S = 60
+"""The same when so few of the lane are begun that those due would take longer than that: all slots are in use."""
 RECENTLY = 5
 """Minutes in which failures are counted for an alert."""
 MANY_FAILURES = 10
@@ -83,7 +85,8 @@ def _alerts(
     if not counted.workers:
         yield Alert("No worker is alive: jobs are accepted and wait. Start one with `hermod worker`.", serious=True)
     for lane in Lane:
-        if (waited_s := counted.oldest.get(lane, 0)) > LATE_S[lane]:
+        waited_s = counted.oldest.get(lane, 0)
+        if waited_s > LATE_S[lane] or (waited_s > STUCK_S and lane is not Lane.BATCH and _stands_still(counted, lane)):
             text = f"The oldest {lane} job has waited {span(waited_s * 1000)}: more workers or slots would help."
             yield Alert(text, serious=lane is Lane.INTERACTIVE, link=f"{HOME}/jobs?state=queued")
     if failures >= MANY_FAILURES:
@@ -91,9 +94,14 @@ def _alerts(
         yield Alert(text, serious=True, link=f"{HOME}/jobs?state=failed")
     for gate in gates:
         if gate.shut_ms > SHUT_MS or gate.why == "key_set_aside":
-            text = f"{gate.provider}: {gate.trouble}, key {gate.key}, model {gate.model}, for {span(gate.shut_ms)}."
+            trouble = gate.trouble.replace("_", " ")
+            text = f"{gate.provider}: {trouble}, key {gate.key}, model {gate.model}, for {span(gate.shut_ms)}."
             yield Alert(text, serious=gate.why == "key_set_aside", link=f"{HOME}/providers")
     for tenant in tenants:
         if tenant.at_cap:
             text = f"{name_of(tenant.owner)} is at its cap of running jobs; {tenant.due:,} of its jobs wait for it."
             yield Alert(text, serious=False)
+
+
+def _stands_still(counted: Counted, lane: Lane) -> bool:
+    return counted.depth.get(lane, 0) > counted.rate.get(lane, 0) * LATE_S[lane]

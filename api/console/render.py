@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -30,6 +31,7 @@ PAGES = (
 )
 _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s"))
 _FAST_MS = 10_000
+_PERIODS = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week", "M": "month", "Y": "year"}
 
 
 def page(request: AnyRequest, template: str, **facts: Any) -> ASGIResponse:
@@ -66,11 +68,27 @@ def query(**values: str | None) -> str:
 
 
 def ago(unix_ms: int | None, now: int) -> str:
-    """How long ago, in whole units."""
+    """How long ago, or in how long, in whole units."""
     if unix_ms is None:
         return ""
-    seconds = max(0, now - unix_ms) // 1000
-    return f"{span(seconds * 1000)} ago".replace(".0", "") if seconds else "just now"
+    seconds = abs(now - unix_ms) // 1000
+    if not seconds:
+        return "just now" if unix_ms <= now else "now"
+    length = span(seconds * 1000).replace(".0", "")
+    return f"{length} ago" if unix_ms < now else f"in {length}"
+
+
+def unix_ms(rfc3339_text: str | None) -> int | None:
+    """A time as the administration's API writes it."""
+    return None if rfc3339_text is None else round(datetime.fromisoformat(rfc3339_text).timestamp() * 1000)
+
+
+def period(text: str) -> str:
+    """A span of a budget or rate limit, `1M` or `30d`, in words."""
+    number, unit = text[:-1], _PERIODS.get(text[-1:], "")
+    if not (unit and number.isdigit()):
+        return text
+    return unit if number == "1" else f"{number} {unit}s"
 
 
 def span(ms: float | None) -> str:
@@ -126,6 +144,8 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "ago": ago,
+        "unix_ms": unix_ms,
+        "period": period,
         "span": span,
         "dollars": dollars,
         "spent": spent,

@@ -11,7 +11,8 @@ from shared.ids import job_id, now_ms, request_id
 from shared.job_index import Standing
 from shared.jobs import Job
 from shared.lanes import Lane
-from shared.queue import DEFAULT_SHARE, KEPT_BODY_BYTES, Share
+from shared.queue import DEFAULT_SHARE, Share
+from shared.queue_scripts import KEPT_BODY_BYTES
 from shared.traces import current
 
 LEAST_TTL_S = 3600
@@ -41,7 +42,7 @@ async def again(desk: Desk, standing: Standing) -> str:
     if reason := await why_not(desk, standing):
         raise Conflict(reason)
     old, share = standing.job, await _share(desk, standing.job.owner)
-    body = await (desk.gateway.bodies.request(old) if old.body_blob else desk.gateway.queue.request(old.id))
+    body = await (desk.gateway.bodies.request(old) if old.body_blob else desk.gateway.queue.request(old))
     now = now_ms()
     job = await desk.gateway.bodies.save_request(
         replace(

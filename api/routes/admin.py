@@ -12,7 +12,7 @@ from api import admin_views as views
 from api.admin_desk import KeyDesk, Meters, SharedDesk, View, customer_desk, team_desk
 from api.admin_door import OperatorDoor, careful
 from api.answers import read
-from api.submit import AnyRequest, read_body
+from api.submit import AnyRequest, whole_json
 from shared.dialects.openai_chat import OPENAI_CHAT
 from shared.errors import InvalidRequest
 from shared.governance_keyring import Keyring
@@ -112,7 +112,7 @@ async def read_json(request: AnyRequest) -> bytes:
     """The body. Raises InvalidRequest for what a page of another site could send without being asked."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise InvalidRequest("content-type: expected application/json.", param="content-type")
-    return await read_body(request, MOST_MIB)
+    return await whole_json(request, MOST_MIB)
 
 
 def _shown(view: View, status: int = 200) -> ASGIApp:

@@ -10,7 +10,7 @@ from litestar.types import ASGIApp
 from api import file_terms, file_views, partial_output
 from api.answers import read
 from api.file_store import FileStore
-from api.headers import refuse_async
+from api.headers import refuse_async, wishes
 from api.routes.openai import paths
 from api.submit import AnyRequest, Gateway
 from shared.batch_records import BatchRecords
@@ -36,7 +36,8 @@ def _anthropic(gateway: Gateway, store: FileStore) -> list[HTTPRouteHandler]:
     async def upload(request: AnyRequest) -> ASGIApp:
         """Upload the part `file` of a form."""
         owner = owner_of(gateway, request)
-        file = await store.receive(request, owner, file_terms.anthropic_terms, file_terms.ANTHROPIC_BYTES)
+        wish = wishes(request.headers, gateway.settings.client)
+        file = await store.receive(request, owner, wish, file_terms.anthropic_terms, file_terms.ANTHROPIC_BYTES)
         return read(ANTHROPIC, _json(file_views.anthropic_file(file)), {})
 
     @get(_ANTHROPIC)
@@ -69,7 +70,8 @@ def _openai(gateway: Gateway, store: FileStore) -> list[HTTPRouteHandler]:
     async def upload(request: AnyRequest) -> ASGIApp:
         """Upload the part `file` of a form, for the purpose it names."""
         owner = owner_of(gateway, request)
-        file = await store.receive(request, owner, file_terms.openai_terms, file_terms.OPENAI_BYTES)
+        wish = wishes(request.headers, gateway.settings.client)
+        file = await store.receive(request, owner, wish, file_terms.openai_terms, file_terms.OPENAI_BYTES)
         return read(OPENAI_CHAT, _json(file_views.openai_file(file)), {})
 
     @get(paths("/files"))

@@ -12,7 +12,7 @@ from api.answers import read
 from api.file_store import FileStore
 from api.routes.files import owner_of
 from api.routes.openai import paths
-from api.submit import AnyRequest, Gateway, read_body
+from api.submit import AnyRequest, Gateway, whole_json
 from api.upload_store import UploadStore
 from api.upload_views import part_object, read_upload, upload_object
 from shared.dialects.openai_chat import OPENAI_CHAT
@@ -26,7 +26,7 @@ def routes(gateway: Gateway, files: Files, records: Uploads) -> list[HTTPRouteHa
     store = UploadStore(records, FileStore(files, gateway.bodies.blobs))
 
     async def body_of(request: AnyRequest) -> bytes:
-        return await read_body(request, gateway.settings.client.max_request_body_size_mb)
+        return await whole_json(request, gateway.settings.client.max_request_body_size_mb)
 
     @post(paths("/uploads"), status_code=200)
     async def create(request: AnyRequest) -> ASGIApp:

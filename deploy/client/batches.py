@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from deploy.client.batch_status import ANTHROPIC, OPENAI, Status, path_of, status_of
+from deploy.client.creation import post_once
 from deploy.client.gateway import Gateway, asks_a_gateway
 from deploy.client.results import copy_results
 from deploy.client.texts import fields, table
@@ -83,7 +84,7 @@ def results(gateway: Gateway, *, batch_id: str, errors: bool) -> None:
 @asks_a_gateway
 def retry(gateway: Gateway, *, batch_id: str, as_json: bool) -> None:
     """Run the requests of an ended batch that did not succeed as a new batch, and print its id."""
-    batch = gateway.post(f"{path_of(batch_id)}/retry")
+    batch = post_once(gateway, f"{path_of(batch_id)}/retry", bytes, {})
     click.echo(msgspec.json.encode(batch) if as_json else batch["id"])
 
 

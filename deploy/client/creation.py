@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import click
@@ -13,7 +13,8 @@ import msgspec
 
 from deploy.client.batch_status import ANTHROPIC as ANTHROPIC_BATCHES
 from deploy.client.batch_status import OPENAI as OPENAI_BATCHES
-from deploy.client.gateway import Gateway, Refused
+from deploy.client.gateway import Away, Gateway, Refused
+from deploy.client.pace import Pace
 from deploy.client.requests_file import ANTHROPIC, Requests, anthropic_body, openai_file
 
 FILES = "/v1/files"
@@ -38,17 +39,35 @@ def create_batch(
 ) -> dict[str, Any]:
     """The batch made of `file`, in which `requests` were found and which is called `name`; read as it is sent."""
     if requests.form == ANTHROPIC:
-        return gateway.post(ANTHROPIC_BATCHES, _told(anthropic_body(file), requests.size), headers)
+        return post_once(gateway, ANTHROPIC_BATCHES, lambda: _told(anthropic_body(file), requests.size), headers)
     boundary = secrets.token_hex(16)
-    form = _told(_form(openai_file(file, requests.endpoint), boundary, name), requests.size)
-    uploaded = gateway.post(FILES, form, {"content-type": f"multipart/form-data; boundary={boundary}"})
+
+    def form() -> Iterator[bytes]:
+        return _told(_form(openai_file(file, requests.endpoint), boundary, name), requests.size)
+
+    uploaded = post_once(gateway, FILES, form, {"content-type": f"multipart/form-data; boundary={boundary}"})
     asked = {"input_file_id": uploaded["id"], "endpoint": requests.endpoint, "completion_window": "24h"}
     try:
-        return gateway.post(OPENAI_BATCHES, msgspec.json.encode(asked), headers)
+        return post_once(gateway, OPENAI_BATCHES, lambda: msgspec.json.encode(asked), headers)
     except Refused:
         with contextlib.suppress(click.ClickException):
             gateway.delete(f"{FILES}/{uploaded['id']}")
         raise
+
+
+def post_once(
+    gateway: Gateway, path: str, body: Callable[[], bytes | Iterator[bytes]], headers: dict[str, str]
+) -> dict[str, Any]:
+    """What became of the body, which is sent again while the gateway is away: however often it came, it is done once.
+
+    Raises Refused or Away.
+    """
+    pace, named = Pace(), {**headers, "idempotency-key": secrets.token_hex(16)}
+    while True:
+        try:
+            return gateway.post(path, body(), named)
+        except Away as trouble:
+            pace.outlast(trouble)
 
 
 def _form(content: Iterator[bytes], boundary: str, name: str) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,10 @@ class Refused(click.ClickException):
 
 class Away(click.ClickException):
     """Nobody answers, the connection broke, or the gateway cannot just now; asked again later it may."""
+
+
+class Absent(Away):
+    """Nobody is there: nothing was sent."""
 
 
 class _Error(msgspec.Struct):
@@ -137,7 +142,7 @@ class Gateway:
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             why = str(error) or "no answer"
             message = f"no gateway at {self._url} ({why}): start one with `hermod up`, or name another with --url."
-            raise Away(message) from error
+            raise Absent(message) from error
         except httpx.TimeoutException as error:
             raise Away(f"the gateway at {self._url} takes too long to answer. {hint}".rstrip()) from error
         except httpx.RequestError as error:
@@ -175,6 +180,10 @@ def asks_a_gateway(command: Callable[..., None]) -> Callable[..., None]:
         gateway = Gateway(url, key)
         try:
             command(gateway, **arguments)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read has had enough
+                raise
+            raise click.ClickException(f"{error.strerror or error}; not all was written.") from error
         finally:
             gateway.close()
 

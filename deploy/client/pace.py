@@ -7,7 +7,7 @@ import time
 
 import click
 
-from deploy.client.gateway import Away
+from deploy.client.gateway import Absent, Away
 
 SOONEST_S, LATEST_S = 0.2, 1.0
 GROWS = 1.5
@@ -36,9 +36,10 @@ class Pace:
         """Wait until it makes sense to try again.
 
         Raises:
-            Away: `trouble`, when the gateway has been away for OUTAGE_S, or never was there.
+            Away: `trouble`, when the gateway has been away for OUTAGE_S, or nobody ever was there.
         """
         now = time.monotonic()
+        self._known = self._known or not isinstance(trouble, Absent)
         if not self._known or (self._away_since is not None and now - self._away_since > OUTAGE_S):
             raise trouble
         if self._away_since is None:

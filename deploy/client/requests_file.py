@@ -28,8 +28,6 @@ _READ = 1024 * 1024
 _LIMITS = {ANTHROPIC: ANTHROPIC_LIMITS, OPENAI: OPENAI_LIMITS, "": ANTHROPIC_LIMITS}
 _BOM = b"\xef\xbb\xbf"
 
-"""https://docs.claude.com/en/docs/build-with-claude/batch-processing"""
-
 
 class Line(msgspec.Struct, forbid_unknown_fields=True):
     """A line of either form."""
@@ -114,7 +112,7 @@ class _Look:
         self._names: dict[str, int] = {}
 
     def at_line(self, raw: bytes) -> None:
-        """Look at the next line. Raises TooLarge when the file has more than a batch may have."""
+        """Look at the next line. Raises TooLarge for more than a batch may have, Problems for what is no such file."""
         self._count += 1
         self._size += len(raw) + 1
         place, limits = f"line {self._count}", _LIMITS[self._form]
@@ -122,6 +120,8 @@ class _Look:
             raise TooLarge(f"{place}: a batch has at most {limits.items:,} requests; make several files")
         if self._size > limits.size:
             raise TooLarge(f"{place}: a batch has at most {limits.size // MIB} MiB; make several files")
+        if self._count == 1 and raw.lstrip().startswith(b"["):
+            raise Problems(["line 1: this is a JSON array; write one request a line, as jq -c '.[]' does"])
         if not raw.strip():
             self.problems.append(f"{place}: blank; each line is one request")
             return

@@ -35,6 +35,7 @@ def copy_results(gateway: Gateway, batch_id: str, out: BinaryIO, *, only_errors:
         raise click.ClickException(f"the batch has not ended: {status.done} of {status.total} requests are done.")
     try:
         out.writelines(_parts(gateway, path, batch, only_errors=only_errors))
+        out.flush()
     except Away as trouble:
         raise click.ClickException(f"{trouble.message} Some results are missing: run this again.") from trouble
 

@@ -68,9 +68,11 @@ def command(
         except Problems as problems:
             raise _BadFile(path, problems) from problems
         name = "stdin.jsonl" if path == "-" else Path(path).name
-        batch = create_batch(
-            gateway, file, requests, name, {header: value for header, value in wishes.items() if value}
-        )
+        try:
+            batch = create_batch(gateway, file, requests, name, {key: value for key, value in wishes.items() if value})
+        except KeyboardInterrupt:
+            click.echo("\nstopped; a batch may have been made nevertheless: hermod batches list", err=True)
+            click.get_current_context().exit(1)
     click.echo(msgspec.json.encode(batch) if as_json else batch["id"])
     if watch:
         watch_batch(gateway, batch["id"], as_json=as_json)

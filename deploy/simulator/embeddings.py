@@ -1,4 +1,4 @@
-"""OpenAI's embeddings: vectors of unit length that depend on the text alone, alike for texts that share words."""
+"""Embeddings, at OpenAI and on Vertex: unit vectors that depend on the text alone, alike for texts that share words."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import msgspec
 
 from deploy.simulator.answers import Answer, Ask, count_words
 from deploy.simulator.openai_refusals import check_least, check_one_of, decode, invalid, missing
-from deploy.simulator.wires import Question
+from deploy.simulator.wires import Question, Refusal
 
 DIMENSIONS = 16
 """Of a vector when the request names none: enough to tell texts apart, a hundredth of the vendor's."""
 _MOST_DIMENSIONS = 3072
 _MOST_INPUTS = 2048
+_MOST_INSTANCES = 250
+"""Of one `predict`."""
 _ENCODINGS = ("float", "base64")
 
 _encode = msgspec.json.Encoder().encode
@@ -43,6 +45,25 @@ class _Body(msgspec.Struct, kw_only=True):
 
 
 _BODY = msgspec.json.Decoder(_Body)
+
+
+class _Instance(msgspec.Struct, forbid_unknown_fields=True):
+    content: str
+    task_type: str | None = None
+    title: str | None = None
+
+
+class _Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    outputDimensionality: int | None = None  # noqa: N815 - the wire's
+    autoTruncate: bool = True  # noqa: N815 - the same
+
+
+class _Predict(msgspec.Struct, forbid_unknown_fields=True):
+    instances: list[_Instance]
+    parameters: _Parameters = _Parameters()
+
+
+_PREDICT = msgspec.json.Decoder(_Predict)
 
 
 def read(raw: bytes, _: dict[str, str]) -> EmbeddingsQuestion:
@@ -76,6 +97,35 @@ def plain(question: EmbeddingsQuestion, _answer: Answer, _name: str) -> bytes:
     data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(written)]
     usage = {"prompt_tokens": question.tokens_in, "total_tokens": question.tokens_in}
     return _encode({"object": "list", "data": data, "model": question.model, "usage": usage})
+
+
+def read_predict(raw: bytes, _: dict[str, str], *, model: str) -> EmbeddingsQuestion:
+    """The question in a body of Vertex's `predict`."""
+    try:
+        body = _PREDICT.decode(raw)
+    except msgspec.DecodeError as error:
+        raise Refusal(400, f"Invalid JSON payload received. {error}") from error
+    if not 0 < len(body.instances) <= _MOST_INSTANCES:
+        raise Refusal(400, f"1 to {_MOST_INSTANCES} instance(s) per prediction are allowed.")
+    texts = [instance.content for instance in body.instances]
+    return EmbeddingsQuestion(
+        model=model,
+        ask=Ask(user_text=""),
+        tokens_in=sum(map(count_words, texts)),
+        inputs=list(texts),
+        dimensions=body.parameters.outputDimensionality or DIMENSIONS,
+        base64=False,
+    )
+
+
+def predicted(question: EmbeddingsQuestion, _answer: Answer, _name: str) -> bytes:
+    """The body of `predict` with one vector for each instance."""
+    return _encode({"predictions": [{"embeddings": _embedded(one, question.dimensions)} for one in question.inputs]})
+
+
+def _embedded(text: Input, dimensions: int) -> dict[str, Any]:
+    counted = count_words(text) if isinstance(text, str) else len(text)
+    return {"values": _vector(text, dimensions), "statistics": {"token_count": counted, "truncated": False}}
 
 
 def _inputs(given: str | list[Any]) -> list[Input]:

@@ -92,8 +92,9 @@ def error(refusal: Refusal, _: str) -> bytes:
     """The body of an error, a google.rpc.Status."""
     found: dict[str, Any] = {"code": refusal.status, "message": refusal.message}
     found["status"] = _STATUSES.get(refusal.status, "UNKNOWN")
-    if refusal.status == _RATE_LIMITED:
-        found["details"] = [_DELAY]
+    details = [_DELAY] if refusal.details is None and refusal.status == _RATE_LIMITED else refusal.details
+    if details:
+        found["details"] = details
     return _encode({"error": found})
 
 

@@ -17,7 +17,7 @@ from deploy.simulator.wires import Question, Refusal, problem_of
 
 PATH = re.compile(
     r"(?:/gemini/v1beta|(?P<vertex>/vertex/v1(?:beta1)?/projects/[^/]+/locations/[^/]+/publishers/google))"
-    r"/models/(?P<model>[^/:]+):(?P<method>generateContent|streamGenerateContent|countTokens)"
+    r"/models/(?P<model>[^/:]+):(?P<method>generateContent|streamGenerateContent|countTokens|predict)"
 )
 
 _MODES = ("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED")

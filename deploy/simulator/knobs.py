@@ -15,6 +15,7 @@ with `sim-` and consists of these words, joined by `+` (`sim-latency-500+words-5
     garbage             status 200 and a body that is not JSON
     stream-error        an error event in the middle of the stream; a plain request gets the error's status
     stream-error-first  the same, as the first event
+    stream-error-head   the same, as the second one, after what only opens the stream
     <fault>-once        any of the faults above, only for the first call with that body: the next one is answered
     batch-3             a batch whose first request has that model has ended once it was looked at 3 times
     batch-stall         such a batch never ends, unless it is cancelled
@@ -31,7 +32,7 @@ import msgspec
 _PREFIX = "sim-"
 _NUMBER = re.compile(r"(latency|rate|words|batch)-(\d{1,7})")
 _BATCH = re.compile(r"batch-(stall|lost)")
-_FAULT = re.compile(r"([45]\d\d|cut|cut-stream|garbage|stream-error|stream-error-first)(-once)?")
+_FAULT = re.compile(r"([45]\d\d|cut|cut-stream|garbage|stream-error|stream-error-first|stream-error-head)(-once)?")
 _MOST_WORDS = 100_000
 
 

@@ -56,6 +56,7 @@ def _anthropic(
         broken=anthropic_answer.broken,
         overloaded=529,
         request_id=b"request-id",
+        limits="anthropic",
     )
 
 
@@ -103,6 +104,7 @@ def _converse(path: str, model: str, action: str) -> Wire[Question]:
         overloaded=503,
         request_id=b"x-amzn-requestid",
         error_type=b"x-amzn-errortype",
+        limits="bedrock",
         stream_type=b"content-type: application/vnd.amazon.eventstream\r\n",
     )
 
@@ -119,8 +121,11 @@ _GEMINI = Wire(
     broken=gemini_answer.broken,
     overloaded=503,
     request_id=b"x-request-id",
+    limits="gemini",
 )
-_GEMINI_ON_VERTEX = replace(_GEMINI, check=gemini_request.check_vertex, models=gemini_answer.publisher_models)
+_GEMINI_ON_VERTEX = replace(
+    _GEMINI, check=gemini_request.check_vertex, models=gemini_answer.publisher_models, limits="vertex"
+)
 _GEMINI_PREFIX = "/gemini/v1beta"
 
 _ANTHROPIC_PREFIXES = ("", "/anthropic")
@@ -134,7 +139,7 @@ _OPENAI_PATHS: dict[str, Wire[Any]] = {
 }
 _KEYLESS_PREFIXES = ("/ollama/v1", "/vllm/v1")
 """Stand-ins for local servers."""
-_AZURE_PATHS = {path: replace(wire, check=azure.check) for path, wire in _OPENAI_PATHS.items()}
+_AZURE_PATHS = {path: replace(wire, check=azure.check, limits="azure") for path, wire in _OPENAI_PATHS.items()}
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -212,7 +217,7 @@ def _cloud(method: str, path: str) -> Route | None:
         return None
     if found := azure.DEPLOYED.fullmatch(path):
         return Route(_AZURE_PATHS[found["path"]], "answer", name=unquote(found["deployment"]), query=azure.VERSION)
-    if found := gemini_request.PATH.fullmatch(path):
+    if (found := gemini_request.PATH.fullmatch(path)) and (found["vertex"] or found["method"] != "predict"):
         return _gemini(unquote(found["model"]), found["method"], vertex=found["vertex"] is not None)
     if found := vertex_claude.PATH.fullmatch(path):
         if (name := unquote(found["model"])) == vertex_claude.COUNT:
@@ -230,6 +235,9 @@ def _gemini(model: str, method: str, *, vertex: bool) -> Route:
     if method == "countTokens":
         read = partial(gemini_request.read_count, model=model, vertex=vertex)
         return Route(replace(wire, read=read, plain=gemini_answer.count), "answer")
+    if method == "predict":
+        read_texts = partial(embeddings.read_predict, model=model)
+        return Route(replace(wire, read=read_texts, plain=embeddings.predicted), "answer")
     streamed = method == "streamGenerateContent"
     read = partial(gemini_request.read, model=model, stream=streamed, vertex=vertex)
     return Route(replace(wire, read=read), "answer", query="alt=sse" if streamed else "")

@@ -25,8 +25,8 @@ from deploy.simulator.wires import Question, Refusal, Wire
 _GARBAGE = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 _MOST_REMEMBERED = 100_000
 _Batches: TypeAlias = AnthropicBatches | BedrockBatches | GeminiBatches | OpenAIBatches
-_RATE_LIMITED = 429
-_OVERLOADED = 529
+_HINTS = {429: b"retry-after: 1\r\n", 529: b"x-should-retry: true\r\n"}
+"""Headers of faults that a model's name, or a knob, orders."""
 
 
 class Simulator:
@@ -85,16 +85,19 @@ class Simulator:
 
     def _limited(self, wire: Wire[Any], question: Question, entry: Entry) -> Reply:
         """The answer, if the key may have one."""
-        anthropic = wire.request_id == b"request-id"
-        verdict = self._limits.judge(entry.key_hash, question.model, question.tokens_in, anthropic=anthropic)
-        entry.retry_after_s = verdict.retry_after_s
+        verdict = self._limits.judge(entry.key_hash, question.model, question.tokens_in, wire.limits)
+        hint = verdict.hint
         if verdict.status:
             entry.model, entry.user, entry.stream = question.model, question.user, question.stream
-            reply = _plain(wire.error(wire.ordered(verdict.status, question.model), f"req_sim{entry.n:012x}"))
-            reply.status = verdict.status
+            entry.retry_after_s = hint.retry_after_s
+            refusal = wire.ordered(verdict.status, question.model)
+            refusal.message, refusal.details = hint.message or refusal.message, hint.details
+            reply = _refused(wire, refusal, entry)
         else:
             reply = self._answer(wire, question, entry)
-        reply.headers += verdict.headers
+        reply.headers += b"".join(
+            b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in hint.headers.items()
+        )
         return reply
 
     def _answer_item(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
@@ -153,9 +156,14 @@ class Simulator:
                 return _stream(wire, [*half, wire.broken(half)])
             case "stream-error-first" if question.stream:
                 return _stream(wire, [wire.broken([])])
+            case "stream-error-head" if question.stream:
+                head = [chunks[0].partition(b"\n\n")[0] + b"\n\n"]
+                return _stream(wire, [*head, wire.broken(head)])
             case _:
                 status = int(fault) if fault.isdigit() else wire.overloaded
-                return _refused(wire, wire.ordered(status, question.model), entry)
+                reply = _refused(wire, wire.ordered(status, question.model), entry)
+                reply.headers += _HINTS.get(status, b"")
+                return reply
 
     def _fault(self, orders: Orders, entry: Entry) -> str:
         if orders.once:
@@ -196,10 +204,6 @@ def _refused(wire: Wire[Any], refusal: Refusal, entry: Entry) -> Reply:
     reply.status = refusal.status
     if wire.error_type and refusal.code:
         reply.headers += b"%b: %b\r\n" % (wire.error_type, refusal.code.encode())
-    if refusal.status == _RATE_LIMITED:
-        reply.headers += b"retry-after: 1\r\n"
-    elif refusal.status == _OVERLOADED:
-        reply.headers += b"x-should-retry: true\r\n"
     return reply
 
 

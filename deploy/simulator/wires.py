@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -39,8 +39,11 @@ class Question(msgspec.Struct, kw_only=True):
 class Refusal(Exception):
     """An answer that is an error.
 
-    `param` exists on OpenAI's wire only; `code` is Anthropic's `details.error_code`, or the type of AWS's exception.
+    `param` exists on OpenAI's wire only; `code` is Anthropic's `details.error_code`, or the type of AWS's exception;
+    `details` are Google's, None for those that the status has by itself.
     """
+
+    details: list[dict[str, Any]] | None = None
 
     def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -79,6 +82,7 @@ class Wire(msgspec.Struct, Generic[AnyQuestion], frozen=True, kw_only=True):
         request_id: name of the header.
         error_type: name of the header that holds a refusal's `code`, where one does.
         stream_type: of the content of a stream, as a header's line.
+        limits: the vendor in whose form limits are told, see `limit_forms`.
     """
 
     check: Callable[[dict[str, str], bool], None]
@@ -94,6 +98,7 @@ class Wire(msgspec.Struct, Generic[AnyQuestion], frozen=True, kw_only=True):
     request_id: bytes
     error_type: bytes = b""
     stream_type: bytes = EVENT_STREAM
+    limits: str = "openai"
 
 
 def problem_of(error: msgspec.ValidationError) -> Problem:

@@ -13,10 +13,12 @@ from typing import Protocol
 import msgspec
 
 from shared.chat import ChatRequest, ChatResponse
-from shared.errors import GatewayError
+from shared.errors import GatewayError, InvalidRequest
 from shared.events import Event
 from shared.jobs import Job, State
 
+MOST_FALLBACKS = 10
+"""In a request: each has its own retries, and a caller could keep a slot for hours with more."""
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -39,6 +41,12 @@ class Head(msgspec.Struct, frozen=True):
     background: bool = False
     store: bool = False
     previous: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise InvalidRequest for more fallbacks than MOST_FALLBACKS."""
+        if len(self.fallbacks) > MOST_FALLBACKS:
+            message = f"fallbacks: at most {MOST_FALLBACKS} models, got {len(self.fallbacks)}."
+            raise InvalidRequest(message, param="fallbacks")
 
 
 class StreamRenderer(Protocol):

@@ -23,6 +23,7 @@ from shared.errors import (
     TimedOut,
     TooLarge,
 )
+from shared.json_bounds import TOO_DEEP
 from shared.wire.openai_chat_answer import WrittenError, WrittenErrorBody
 
 T = TypeVar("T")
@@ -33,9 +34,10 @@ _AT = re.compile(r" - at `\$\.?(.*)`$")
 
 _INVALID = "invalid_request_error"
 _SERVER = "server_error"
+_UNPAID = "insufficient_quota"
 _TYPES: dict[type[GatewayError], tuple[str, str | None]] = {
     NotAuthenticated: (_INVALID, "invalid_api_key"),
-    BudgetExceeded: ("insufficient_quota", "insufficient_quota"),
+    BudgetExceeded: (_UNPAID, _UNPAID),
     NotPermitted: ("permission_error", "permission_denied"),
     NotFound: (_INVALID, "not_found"),
     Conflict: (_INVALID, "conflict"),
@@ -71,7 +73,7 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw, at: str 
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"The body is not valid JSON: {error}", code="invalid_json") from error
     except RecursionError as error:
-        raise InvalidRequest("The body is nested too deeply", code="invalid_json") from error
+        raise InvalidRequest(TOO_DEEP, code="json_too_deep") from error
 
 
 def invalid(path: str, detail: str) -> InvalidRequest:
@@ -87,7 +89,9 @@ def error_status(error: GatewayError) -> int:
 def render_error(error: GatewayError) -> bytes:
     """`{"error": {message, type, param, code}}`; what the provider itself said of its 4xx is kept."""
     kind, code = _TYPES.get(type(error), (_SERVER if error.status >= 500 else _INVALID, None))  # noqa: PLR2004 - HTTP
-    if isinstance(error, Rejected):
+    if error.code == _UNPAID:
+        kind = _UNPAID
+    elif isinstance(error, Rejected):
         kind = error.upstream_type or kind
         code = "model_not_found" if error.status == 404 else code  # noqa: PLR2004 - HTTP
     facts = WrittenError(message=error.message, type=kind, param=error.param, code=error.code or code)

@@ -6,7 +6,7 @@ The three are told apart only by where the bytes are; `tests/conformance/test_bl
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -91,18 +91,18 @@ class Blobs(Protocol):
         """Wait for the calls in flight, at most their timeouts, and let go of threads and connections."""
 
 
-def open_blobs(settings: ObjectStoreSettings) -> Blobs:
-    """The store that the section `object_store` describes; nothing is contacted before `ready`.
+def open_blobs(settings: ObjectStoreSettings, keys: Sequence[bytes] = ()) -> Blobs:
+    """The store that the section `object_store` describes, under `keys` if any; nothing is contacted before `ready`.
 
     Raises:
         SettingsError: neither a folder nor an endpoint is named.
     """
     plain = _open_plain(settings)
-    if not settings.encryption_keys:
+    if not keys:
         return plain
     from shared.stores.sealed import SealedBlobs  # noqa: PLC0415 - it stands on this module
 
-    return SealedBlobs(plain, settings.encryption_keys)
+    return SealedBlobs(plain, keys)
 
 
 def _open_plain(settings: ObjectStoreSettings) -> Blobs:

@@ -23,12 +23,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from shared.errors import StoreError
+from shared.sealing import CLEAR, Seal
 
 MAX_BATCH = 256
 """Calls in one batch; bounds how long the server serves nobody else (about 10 µs a call)."""
 
 REPLY_S = 10.0
 """Longest wait for the replies of one batch."""
+LAST_REPLY_S = 1.0
+"""The same when the connection is to be closed."""
 
 _DOWN = (
     exceptions.ConnectionError,
@@ -103,10 +106,15 @@ def connect(url: str, *, timeout_s: float | None = 10) -> Redis:
 
 
 class RedisStore:
-    """Commands and scripts over one connection, one batch on its way at a time. Replies are as Redis sent them."""
+    """Commands and scripts over one connection, one batch on its way at a time. Replies are as Redis sent them.
 
-    def __init__(self, url: str) -> None:
+    Attributes:
+        seal: under which whoever stores here what callers send or get is to put it.
+    """
+
+    def __init__(self, url: str, seal: Seal = CLEAR) -> None:
         self.url = url
+        self.seal = seal
         self._connection = connect(url, timeout_s=None).connection_pool.make_connection()  # type: ignore[no-untyped-call]
         self._gathered: list[tuple[Script | None, tuple[Any, ...], asyncio.Future[Any]]] = []
         self._sender: asyncio.Task[None] | None = None
@@ -127,7 +135,16 @@ class RedisStore:
         return await self._gather(script, (first, *args))
 
     async def close(self) -> None:
-        """Close the connections; nothing may be in flight."""
+        """Close the connection; nobody may be waiting for a reply.
+
+        One may be on its way all the same, to who was cancelled: closed under it, the sender would open a connection
+        anew, and nobody would close that.
+        """
+        if self._sender is not None:
+            _, late = await asyncio.wait([self._sender], timeout=LAST_REPLY_S)
+            for sender in late:
+                sender.cancel()
+                await asyncio.wait([sender])
         await self._connection.disconnect()
 
     def _gather(self, script: Script | None, words: tuple[Any, ...]) -> asyncio.Future[Any]:

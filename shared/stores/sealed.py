@@ -10,25 +10,22 @@ refused. Blobs that were written before there was a key are refused too, for any
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from shared.errors import GatewayError
+from shared.sealing import NOT_SEALED, TOUCHED, UNKNOWN_KEY, unreadable
 from shared.stores.blobs import BINARY, BlobInfo, Blobs, check_key, check_range
+from shared.stores.envelopes import KEY_ID_BYTES, SALT_BYTES, MasterKeys
 
-KEY_BYTES = 32
 FRAME_BYTES = 64 * 1024
 _TAG = 16
 _SEALED = FRAME_BYTES + _TAG
 _MAGIC = b"HRMD\x01\0\0\0"
-_ID, _SALT = 8, 16
-_HEAD = len(_MAGIC) + _ID + _SALT
+_HEAD = len(_MAGIC) + KEY_ID_BYTES + SALT_BYTES
 
 
 class SealedBlobs:
@@ -38,10 +35,9 @@ class SealedBlobs:
     """
 
     def __init__(self, inner: Blobs, keys: Sequence[bytes]) -> None:
-        """`keys` of 32 bytes: the first seals, all open."""
+        """`keys` as for MasterKeys."""
         self._inner = inner
-        self._keys = {_id_of(key): key for key in keys}
-        self._first = _id_of(keys[0])
+        self._keys = MasterKeys(keys)
 
     async def put(self, key: str, data: bytes, *, content_type: str = BINARY) -> None:
         """See Blobs."""
@@ -104,26 +100,28 @@ class SealedBlobs:
         await self._inner.close()
 
     def _writer(self, name: str) -> _Writer:
-        head = _MAGIC + self._first + os.urandom(_SALT)
-        return _Writer(_Seal(self._keys[self._first], head, check_key(name)))
+        return _Writer(self._seal(_MAGIC + self._keys.first + os.urandom(SALT_BYTES), check_key(name)))
 
     def _reader(self, name: str, head: bytes) -> _Seal:
         if len(head) < _HEAD or not head.startswith(_MAGIC):
-            raise _unreadable(name, "it is not encrypted, or no blob of ours")
-        key = self._keys.get(head[len(_MAGIC) : len(_MAGIC) + _ID])
-        if key is None:
-            raise _unreadable(name, "it was encrypted with a key that object_store.encryption_keys does not list")
-        return _Seal(key, head, name)
+            raise _unreadable(name, NOT_SEALED)
+        return self._seal(head, name)
+
+    def _seal(self, head: bytes, name: str) -> _Seal:
+        key_id = head[len(_MAGIC) : len(_MAGIC) + KEY_ID_BYTES]
+        cipher = self._keys.cipher(key_id, head[-SALT_BYTES:], b"hermod blob " + name.encode())
+        if cipher is None:
+            raise _unreadable(name, UNKNOWN_KEY)
+        return _Seal(cipher, head, name)
 
 
 class _Seal:
     """The key of one write of one blob."""
 
-    def __init__(self, key: bytes, head: bytes, name: str) -> None:
+    def __init__(self, cipher: AESGCM, head: bytes, name: str) -> None:
         self.head = head
         self._name = name
-        info = b"hermod blob " + name.encode()
-        self._cipher = AESGCM(HKDF(SHA256(), KEY_BYTES, head[-_SALT:], info).derive(key))
+        self._cipher = cipher
 
     def close(self, data: bytes, number: int, *, last: bool) -> bytes:
         return self._cipher.encrypt(_nonce(number, last=last), data, self._aad())
@@ -132,7 +130,7 @@ class _Seal:
         try:
             return self._cipher.decrypt(_nonce(number, last=last), sealed, self._aad())
         except InvalidTag as error:
-            raise _unreadable(self._name, "it was changed, cut, or is another's") from error
+            raise _unreadable(self._name, TOUCHED) from error
 
     def _aad(self) -> bytes:
         return self.head + self._name.encode()
@@ -165,10 +163,6 @@ class _Writer:
         yield self._seal.close(bytes(held), number, last=True)
 
 
-def _id_of(key: bytes) -> bytes:
-    return hashlib.sha256(b"hermod key id " + key).digest()[:_ID]
-
-
 def _nonce(number: int, *, last: bool) -> bytes:
     """Never twice under one key: each write has its own."""
     return bytes([last]) + number.to_bytes(11, "big")
@@ -188,8 +182,4 @@ def _part(frame: bytes, number: int, start: int, end: int) -> bytes:
 
 
 def _unreadable(name: str, why: str) -> GatewayError:
-    return GatewayError(
-        f"The gateway cannot read {name.partition('/')[0]}/… in its object store: {why}.",
-        code="blob_unreadable",
-        should_retry=False,
-    )
+    return unreadable(f"{name.partition('/')[0]}/… in its object store", why, "blob_unreadable")

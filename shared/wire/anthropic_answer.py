@@ -214,3 +214,5 @@ class ModelList(Struct):
     """`GET /v1/models`."""
 
     data: list[Raw]
+    has_more: bool | None = None
+    last_id: str | None = None

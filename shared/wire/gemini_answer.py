@@ -111,9 +111,10 @@ class Recitations(Struct, rename="camel"):
 
 
 class Violation(Struct, rename="camel"):
-    """A quota that is used up."""
+    """A quota that is used up, and how much it is."""
 
     quota_id: str | None = None
+    quota_value: str | None = None
 
 
 class Detail(Struct, rename="camel"):
@@ -151,6 +152,7 @@ class ModelList(Struct, rename="camel"):
 
     models: list[Raw] = field(default_factory=list)
     publisher_models: list[Raw] = field(default_factory=list)
+    next_page_token: str | None = None
 
 
 class TokenCount(Struct, rename="camel"):

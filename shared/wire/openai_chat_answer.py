@@ -121,6 +121,19 @@ class TapChunk(msgspec.Struct):
     error: Raw = NULL
 
 
+class SaysChoice(msgspec.Struct):
+    """What a relayed chunk is asked until the answer has begun."""
+
+    delta: dict[str, Raw] | None = None
+    finish_reason: str | None = None
+
+
+class Says(msgspec.Struct):
+    """A relayed chunk likewise."""
+
+    choices: list[SaysChoice] | None = None
+
+
 class ErrorFacts(msgspec.Struct):
     """The `error` object; `code` is a number at Azure, OpenRouter and Gemini, `status_code` is Groq's in streams."""
 

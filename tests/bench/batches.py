@@ -3,7 +3,9 @@
 Starts a Redis or Valkey server, the simulated provider, which answers at once, and real `hermod worker` processes.
 Before and after each batch as many processes with nothing but the worker's HTTP client ask the same questions with as
 many calls in flight: their rate is what the machine allows, and the ratio of the two holds where the machine is noisy.
-CPU is that of the workers, or of the bare clients, and of the Redis server, for one item.
+CPU is that of the workers, or of the bare clients, and of the Redis server, for one item. The workers have run a batch
+before: how a worker feels its way to a full load at a provider that it has not used lately (`worker/ramp.py`), up to a
+second, is in no figure.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ WORKERS = 2
 AT_ONCE = 4 * 32
 """Calls in flight of a worker with the default settings."""
 PATIENCE_S = 900.0
+WARM_UP = 1000
 HEADERS = {"content-type": "application/json", "x-api-key": "sk-simulated", "anthropic-version": "2023-06-01"}
 
 
@@ -105,10 +108,11 @@ class Bench:
         return Figures(calls / seconds, sum(one.cpu_s for one in done) / calls * 1e6)
 
     def batch(self, size: int, profile: Path | None = None) -> Figures:
-        """From the claim of the start job to the end of the batch; the workers have started before."""
+        """From the claim of the start job to the end of the batch; the workers have run another one before."""
         self.server.empty()
-        ask(self.simulator, "POST", "/__reset")
         with self.workers(profile) as pids:
+            uvloop.run(self._run(items(WARM_UP)))
+            ask(self.simulator, "POST", "/__reset")
             own, redis = sum(map(cpu_s, pids)), self.server.cpu_s()
             progress = uvloop.run(self._run(items(size)))
             own, redis = sum(map(cpu_s, pids)) - own, self.server.cpu_s() - redis
@@ -120,7 +124,7 @@ class Bench:
 
     async def _run(self, asked: list[Item]) -> Progress:
         store = RedisStore(self.server.url)
-        batch = await submit(store, FolderBlobs(self.folder / "objects"), asked)
+        batch = await submit(store, FolderBlobs(self.folder / "objects"), asked, shard_items=0)
         deadline = time.monotonic() + PATIENCE_S
         while not (progress := await ended(store, batch)):
             assert time.monotonic() < deadline, "the batch does not end"

@@ -104,12 +104,13 @@ class Witness:
         keys = self.client.scan_iter(JOB + "*", count=1000)
         return {key.decode().removeprefix(JOB): self.client.hgetall(key) for key in keys}
 
-    def calls(self) -> list[dict[str, Any]]:
-        """The provider's whole ledger, oldest first."""
+    def calls(self, limit: int = 0) -> list[dict[str, Any]]:
+        """The provider's whole ledger, oldest first, or only its first entries."""
         entries: list[dict[str, Any]] = []
-        while page := ask(self.simulator, "GET", f"/__ledger?since={len(entries)}&limit={PAGE}").json["entries"]:
+        path = f"/__ledger?limit={limit or PAGE}&since="
+        while (page := ask(self.simulator, "GET", f"{path}{len(entries)}").json["entries"]) and not limit:
             entries += page
-        return entries
+        return entries or page
 
     def called(self) -> int:
         return int(ask(self.simulator, "GET", "/__ledger/count").json["count"])
@@ -124,32 +125,34 @@ class Fleet(Witness):
         redis_url: str,
         *,
         api_redis_url: str = "",
+        admin_redis_url: str = "",
         slots: int = 4,
         providers: dict[str, Any] | None = None,
+        path: str = "",
         environment: Mapping[str, str] | None = None,
         **sections: Any,
     ) -> None:
-        """`providers` and `sections` as in config.json; the simulator's address is put in."""
+        """`providers` and `sections` as in config.json; the simulator's address is put in, with `path` behind it."""
         self._folder = folder
         self._environment = environment or {}
         self._numbers = itertools.count(1)
         self._processes: list[subprocess.Popen[bytes]] = []
         self._apis: dict[str, subprocess.Popen[bytes]] = {}
         self.url_of_redis = redis_url
-        self.client = redis.Redis.from_url(redis_url)
+        self.client = redis.Redis.from_url(admin_redis_url or redis_url)
         self.client.flushall()
         api, simulator = free_port(), free_port()
         self.url, self.simulator = f"http://127.0.0.1:{api}", f"http://127.0.0.1:{simulator}"
         providers = providers or {"anthropic": {"keys": [{"value": "sk-simulated"}]}}
         for provider in providers.values():
-            provider["network_config"] = {"base_url": self.simulator, **provider.get("network_config", {})}
+            provider["network_config"] = {"base_url": self.simulator + path, **provider.get("network_config", {})}
         leases = {"slots": slots, "lease_s": 2, "renew_s": 0.5, "grace_s": 1, **sections.pop("worker", {})}
         self._configure("worker", redis_url, providers, worker=leases, **sections)
         self._configure("api", api_redis_url or redis_url, {name: {} for name in providers})
         self._start("simulator", "simulate", "--port", str(simulator))
         self._apis[self.url], _ = self._start("api", "api", *self._api_options(api, 0))
-        for base, path in ((self.simulator, "/__health"), (self.url, "/health")):
-            eventually(lambda base=base, path=path: _answers(base, path), STARTS_WITHIN_S, f"{base} is not up")
+        for base, health in ((self.simulator, "/__health"), (self.url, "/health")):
+            eventually(lambda base=base, health=health: _answers(base, health), STARTS_WITHIN_S, f"{base} is not up")
 
     def another_api(self, *, metrics_port: int) -> str:
         """Its URL, once it answers."""

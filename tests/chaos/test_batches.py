@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from deploy.simulator.answers import Ask, compose
@@ -29,6 +30,8 @@ WORKERS = 3
 STRIKES = (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM)
 STRUCK_WITHIN_S = 120.0
 ENDED_WITHIN_S = 600.0
+KINDS = ("shard", "rest")
+"""Of the jobs that run items: see `worker/shards.py`."""
 SLOW = {"slots": 4, "batch_slots": 2, "batch_concurrency": 8, "lease_s": 2, "renew_s": 0.5, "grace_s": 0.2}
 
 
@@ -103,11 +106,13 @@ class Chaos:
 
     def on_its_way(self, job: str) -> int:
         """Items of a shard that were sent to the provider and whose results are not kept."""
-        number = next((n for n in range(self.batch.shards) if named_after(self.batch.id, f"shard {n}") == job), None)
-        if number is None:
+        shards = {named_after(self.batch.id, f"{what} {n}"): n for what in KINDS for n in range(self.batch.shards)}
+        if job not in shards:
             return 0
+        number = shards[job]
         first = number * SHARD_ITEMS
-        sent = {int(call["user"]) for call in self.fleet.calls()} & set(range(first, first + SHARD_ITEMS))
+        users = {int(call["user"]) for call in self.fleet.calls() if call["user"]}
+        sent = users & set(range(first, first + SHARD_ITEMS))
         names = self.fleet.client.hkeys(f"hermod:batch-items:{self.batch.id}:{number}")
         kept = {int(name) for name in names if name.isdigit()}
         return len(sent - kept)
@@ -157,6 +162,37 @@ def test_a_native_batch_is_sent_and_paid_for_once_though_its_worker_freezes_and_
     assert [worker.until_ready().stop() for worker in (frozen, other)] == [0, 0]
     assert created(fleet) == 2
     assert [call["path"] for call in fleet.calls()].count("/v1/messages") == 1
+
+
+def test_half_of_a_batch_runs_at_the_batch_api_and_half_here_while_workers_and_redis_are_struck_down(
+    fleet, server, tmp_path, chaos_long
+):
+    seed = int(os.environ.get("HERMOD_CHAOS_SEED") or secrets.randbelow(10**6))
+    print(f"\nHERMOD_CHAOS_SEED={seed}")
+    draw = random.Random(seed)
+    count, strikes = (20_000, 40) if chaos_long else (200, 3)
+    items = asked(count, draw)
+    for number in range(0, count, 2):
+        items[number] = item(number, question(number, "claude-haiku-4-5"))
+        body = msgspec.json.decode(items[number + 1].body)
+        items[number + 1] = item(number + 1, {**body, "fallbacks": ["anthropic/claude-haiku-4-5"]})
+    batch = submitted(fleet, tmp_path, items, mode="native")
+    chaos = Chaos(fleet, batch, draw)
+    chaos.begin()
+    for number in range(strikes):
+        instant = count // 2 * (number + draw.random()) // (strikes + 1)
+        eventually(lambda instant=instant: fleet.called() >= instant, STRUCK_WITHIN_S, "the work stands still")
+        chaos.strike()
+        if number == strikes // 2:
+            server.stop(signal.SIGKILL)
+            server.start()
+    progress = at_its_end(fleet, batch)
+    assert [worker.until_ready().stop() for worker in chaos.workers] == [0] * WORKERS
+    direct = [call["path"] for call in fleet.calls()].count("/v1/messages")
+    print(f"items {count}, strikes {dict(chaos.struck)}, direct calls {direct}, bound {count // 2} + {chaos.repeats}")
+    check(progress, fleet, tmp_path, count)
+    assert (created(fleet), progress.spent.native, progress.spent.direct) == (1, count // 2, count // 2)
+    assert direct <= count // 2 + chaos.repeats
 
 
 def created(fleet: Fleet) -> int:

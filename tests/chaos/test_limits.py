@@ -4,6 +4,7 @@ The simulator enforces the limits; its ledger tells what it was sent, with which
 """
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,13 +13,14 @@ from typing import Any
 
 import pytest
 
+from shared.job_values import JobValues, unpack_job
 from shared.jobs import Attempt
-from shared.queue import unpack_attempts
+from shared.sealing import CLEAR
 from tests.chaos import jobs as asking
 from tests.chaos.fleet import Fleet
 from tests.chaos.jobs import AT_ONCE, PATH, Asked
 from tests.contract.process import eventually
-from tests.contract.wire import ask
+from tests.contract.wire import Answer, ask
 
 WORKERS = 4
 MODEL = "sim-latency-200"
@@ -38,9 +40,11 @@ def start(tmp_path, server) -> Iterator[Start]:
     """Starts a fleet without workers."""
     running: list[Fleet] = []
 
-    def begin(keys: list[dict[str, Any]], **facts: Any) -> Fleet:
-        named = [{"name": key["value"], **key} for key in keys]
-        running.append(Fleet(tmp_path, server.url, slots=200, providers={"anthropic": {"keys": named}}, **facts))
+    def begin(
+        keys: list[dict[str, Any]], provider: str = "anthropic", network: dict[str, Any] | None = None, **facts: Any
+    ) -> Fleet:
+        known = {"keys": [{"name": key["value"], **key} for key in keys], "network_config": network or {}}
+        running.append(Fleet(tmp_path, server.url, slots=200, providers={provider: known}, **facts))
         return running[0]
 
     yield begin
@@ -95,7 +99,9 @@ def inside_a_window(fleet: Fleet, jobs: list[Asked]) -> list[Attempt]:
 
 def all_attempts(fleet: Fleet, jobs: list[Asked]) -> list[Attempt]:
     records = fleet.records()
-    return [attempt for job in jobs for attempt in unpack_attempts(records[job.id][b"attempts"])]
+    found = [records[job.id] for job in jobs]
+    values = JobValues(CLEAR)
+    return [one for record in found for one in values.read_attempts(unpack_job(record[b"spec"]), record[b"attempts"])]
 
 
 def decisions(fleet: Fleet, jobs: list[Asked]) -> Counter[str]:
@@ -162,6 +168,80 @@ def test_a_rate_that_only_the_provider_knows_is_learnt_and_its_retry_after_holds
     assert not inside_a_window(fleet, jobs)
     assert_all_right(fleet, jobs)
     assert decisions(fleet, jobs).keys() == {"", "wait"}
+
+
+GEMINI = "/gemini/v1beta"
+UNTOLD = {
+    "gemini": ("gemini", GEMINI, ""),
+    "vertex": ("gemini", GEMINI, "vertex"),
+    "bedrock": ("bedrock", "/bedrock", ""),
+    "bare": ("openai", "/openai/v1", "bare"),
+}
+"""Ways to refuse without a header: the provider, its path at the simulator, whose form it is."""
+LEARNS_S = 20.0
+
+
+@pytest.mark.parametrize("way", UNTOLD)
+def test_a_rate_that_no_header_tells_is_found_and_used(start: Start, chaos_long: bool, way: str):
+    provider, path, form = UNTOLD[way]
+    a_minute, count, window_s = (600, 2000, 90.0) if chaos_long else (1200, 1100, 15.0)
+    fleet = start([{"value": KEYS[0]}], provider, path=path)
+    conduct(fleet, KEYS[0], requests_per_minute=a_minute, burst_s=12, form=form)
+    submit(fleet, count, f"{provider}/{MODEL}")
+    with at_work(fleet):
+        first = eventually(lambda: next(iter(fleet.calls(limit=1)), None), 60, "no calls")["at"]
+        end = first + LEARNS_S + window_s
+        eventually(lambda: time.time() > end, 180, "the time does not pass")
+        assert fleet.client.hlen("hermod:unfinished") == 1, "there was work for the whole time"
+    calls = [call for call in fleet.calls() if call["at"] < end]
+    learnt = [call for call in calls if call["at"] >= first + LEARNS_S]
+    used = steady(calls, LEARNS_S, window_s) / (a_minute / 60 * window_s)
+    report(f"{way}: {a_minute}/minute that no header tells, {WORKERS} workers", calls)
+    print(f"after the first {LEARNS_S:.0f} s {refused(learnt):.2%} refused, {used:.1%} of the allowed rate used")
+    assert used >= 0.9
+    assert refused(learnt) <= 0.02
+
+
+def test_a_days_quota_that_is_used_up_holds_up_nobody_who_sits_and_waits(start: Start):
+    fleet = start([{"value": key} for key in KEYS[:2]], "gemini", path=GEMINI)
+    for key in KEYS[:2]:
+        conduct(fleet, key, requests_per_day=2)
+    model = "gemini/sim-latency-0"
+    fleet.worker()
+
+    def say(number: int, **headers: str) -> Answer:
+        return ask(fleet.url, "POST", PATH, {**asking.body(f"say {number}", 0), "model": model}, headers)
+
+    assert [say(number).status for number in range(4)] == [200] * 4, "the one key serves when the other has no more"
+    begun = time.monotonic()
+    refused = say(4)
+    assert time.monotonic() - begun < 10
+    assert (refused.status, refused.headers["x-should-retry"]) == (429, "false")
+    assert int(refused.headers["retry-after"]) > 120
+    [waits] = submit(fleet, 1, model)
+    eventually(
+        lambda: (job_of(fleet, waits)["waiting"] or {}).get("reason") == "rate_limited", 20, "it does not say why"
+    )
+    assert job_of(fleet, waits)["status"] == "queued"
+    assert Counter(call["status"] for call in fleet.calls())[200] == 4
+
+
+@pytest.mark.parametrize(("again", "calls"), [(False, 1), (True, 3)])
+def test_a_call_that_timed_out_after_it_was_sent_is_made_again_only_where_the_settings_say_so(
+    start: Start, again: bool, calls: int
+):
+    network = {"default_request_timeout_in_seconds": 1, "max_retries": 2, "retry_ambiguous": again}
+    fleet = start([{"value": KEYS[0]}], network=network)
+    [job] = submit(fleet, 1, "sim-latency-60000")
+    fleet.worker()
+    asking.until_final(fleet, [job], 60)
+    assert asking.poll(fleet, job).status == 504
+    assert len(fleet.calls()) == calls
+    assert decisions(fleet, [job]) == ({"retry": 2, "fail": 1} if again else {"fail": 1})
+
+
+def job_of(fleet: Fleet, job: Asked) -> dict[str, Any]:
+    return ask(fleet.url, "GET", f"/v1/jobs/{job.id}").json
 
 
 def refused(calls: list[dict[str, Any]]) -> float:

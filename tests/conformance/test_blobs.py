@@ -67,7 +67,7 @@ async def blobs(request, tmp_path):
     elif request.param == "folder":
         store = open_blobs(ObjectStoreSettings(path=str(tmp_path / "new" / "objects")))
     elif request.param == "sealed":
-        store = open_blobs(ObjectStoreSettings(path=str(tmp_path / "new" / "objects"), encryption_keys=(b"k" * 32,)))
+        store = open_blobs(ObjectStoreSettings(path=str(tmp_path / "new" / "objects")), [b"k" * 32])
     else:
         store = in_bucket(request.getfixturevalue("s3"), request.getfixturevalue("bucket"))
     await store.ready()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
 from argon2 import PasswordHasher
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -13,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from tests.contract import process
 from tests.contract.process import Gateway
 
+PAGES = ("", "jobs", "batches", "files", "providers", "keys", "webhooks", "playground")
 PASSWORD = "correct horse battery staple"
 ARTEFACTS = Path(__file__).parents[1] / "artefacts" / "console"
 WITHIN_MS = 15_000
@@ -53,6 +55,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     finally:
         status = process.stop(started)
         assert status == 0, started.logged()[-4000:]
+
+
+@pytest.fixture(scope="module")
+def client(gateway: Gateway) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=gateway.url, timeout=30) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -4,66 +4,11 @@ import json
 import re
 import uuid
 
-import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.console.conftest import PASSWORD, Visit, sign_in
-from tests.contract.process import eventually
-
-PAGES = ("", "jobs", "batches", "files", "providers", "keys", "webhooks", "playground")
-EVIL = "<img src=x onerror=alert(1)>"
-LAYOUT_SHIFTS = """() => new Promise((done) => {
-    let sum = 0;
-    new PerformanceObserver((list) => {
-        for (const entry of list.getEntries()) if (!entry.hadRecentInput) sum += entry.value;
-    }).observe({type: 'layout-shift', buffered: true});
-    setTimeout(() => done(sum), 5000);
-})"""
-UNNAMED = """() => [...document.querySelectorAll('input:not([type=hidden]), select, textarea, button, a, svg, meter')]
-    .filter((each) => each.offsetParent !== null || each.tagName === 'svg')
-    .filter((each) => !(each.labels && each.labels.length) && !each.getAttribute('aria-label')
-                      && !each.textContent.trim())
-    .map((each) => each.outerHTML)"""
-
-
-@pytest.fixture(scope="module")
-def client(gateway):
-    with httpx.Client(base_url=gateway.url, timeout=30) as opened:
-        yield opened
-
-
-def submit(client, model, **headers):
-    content = {"role": "user", "content": str(uuid.uuid4())}
-    body = {"model": model, "max_tokens": 50, "messages": [content]}
-    answer = client.post("/anthropic/v1/messages", json=body, headers={"x-bf-async": "true", **headers})
-    assert answer.status_code == 200, answer.text
-    return answer.json()["id"]
-
-
-def batch(client, models, metadata=None):
-    requests = [
-        {
-            "custom_id": f"{number}-{EVIL}",
-            "method": "POST",
-            "url": "/v1/chat/completions",
-            "body": {"model": model, "messages": [{"role": "user", "content": str(number)}]},
-        }
-        for number, model in enumerate(models)
-    ]
-    lines = "\n".join(map(json.dumps, requests)).encode()
-    file = client.post(
-        "/openai/v1/files", data={"purpose": "batch"}, files={"file": (f"{EVIL}.jsonl", lines, "application/jsonl")}
-    )
-    assert file.status_code == 200, file.text
-    asked = {"input_file_id": file.json()["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
-    made = client.post(
-        "/openai/v1/batches",
-        json={**asked, "metadata": metadata or {}},
-        headers={"x-bf-batch-mode": "direct"},
-    )
-    assert made.status_code == 200, made.text
-    return str(uuid.UUID(made.json()["id"].removeprefix("batch_")))
+from tests.console.asking import EVIL, anthropic_batch, batch, submit, upload
+from tests.console.conftest import PAGES, PASSWORD, Visit, sign_in
 
 
 def test_only_the_password_lets_in_and_signing_out_ends_the_session(context):
@@ -153,10 +98,49 @@ def test_a_batch_is_seen_to_go_on_and_what_failed_is_run_again(visit: Visit, cli
     assert len(seen) >= 2, "the page follows the batch"
     expect(page.locator("#live .state").first).to_have_text("completed")
     visit.picture("batch")
+    failed = page.locator("#failed")
+    expect(failed.get_by_role("cell", name=f"33-{EVIL}")).to_be_visible()
+    expect(failed.get_by_text("invalid_request_error 400")).to_have_count(3)
     page.get_by_role("button", name="Run the 3 others again").click()
     expect(page.locator("#ended")).to_have_text("3 of 3")
     assert batch_id not in page.url
     expect(page.get_by_text("Runs again")).to_be_visible()
+
+
+@pytest.mark.parametrize(("make", "name"), [(batch, f"{{}}-{EVIL}"), (anthropic_batch, "item-{}")])
+def test_every_item_that_failed_is_on_a_page_of_the_batch(visit: Visit, client, make, name):
+    page = visit.open(f"/console/batches/{make(client, ['sim-400', 'gpt-4o-mini'] * 130)}")
+    expect(page.locator("#live .state").first).to_have_text("completed")
+    page.reload()
+    seen = []
+    while True:
+        seen += page.locator("#failed tbody code").all_inner_texts()
+        following = page.locator("#failed").get_by_role("link", name="Next")
+        if not following.count():
+            break
+        following.click()
+        page.wait_for_load_state()
+    assert seen == [name.format(number) for number in range(0, 260, 2)]
+
+
+def test_a_file_is_deleted_for_good_when_asked_twice(visit: Visit, client):
+    name = f"{uuid.uuid4()}.jsonl"
+    file = upload(client, b"{}", name)
+    page = visit.open("/console/files")
+    row = page.get_by_role("row").filter(has_text=name)
+    for_good = row.get_by_role("button", name=f"Delete {name} for good")
+    expect(for_good).to_be_hidden()
+    row.get_by_text("Delete", exact=True).click()
+    assert client.get(f"/openai/v1/files/{file}").status_code == 200
+    for_good.click()
+    expect(page.get_by_role("row").filter(has_text=name)).to_have_count(0)
+    assert client.get(f"/openai/v1/files/{file}").status_code == 404
+
+
+def test_a_job_that_waits_says_why_in_the_list(visit: Visit, client):
+    submit(client, "sim-429")
+    page = visit.open("/console/jobs?state=queued&model=sim-429")
+    expect(page.locator(".why").first).to_contain_text(re.compile("limited|busy|later|retry", re.IGNORECASE))
 
 
 def test_a_batch_can_be_cancelled(visit: Visit, client):
@@ -178,8 +162,9 @@ def test_a_key_is_created_shown_once_and_revoked(visit: Visit):
     page.goto("/console/keys")
     assert value not in page.content()
     row = page.get_by_role("row").filter(has_text=name)
-    expect(row).to_contain_text("$25 per 1M")
-    row.get_by_role("button", name=f"Revoke {name}").click()
+    expect(row).to_contain_text("$25 per month")
+    row.get_by_text("Revoke", exact=True).click()
+    row.get_by_role("button", name=f"Revoke {name} for good").click()
     expect(page.get_by_role("row").filter(has_text=name)).to_contain_text("revoked")
 
 
@@ -231,43 +216,6 @@ def test_what_callers_name_stays_text(visit: Visit, client):
         assert page.locator("img").count() == 0
         if path in {"jobs", "keys", "files", f"batches/{batch_id}"}:
             assert page.get_by_text(EVIL).count() >= 1, path
-
-
-@pytest.mark.parametrize("look", ["light", "dark", "phone"])
-def test_every_page_is_whole(visit: Visit, client, look):
-    for model in ("claude-haiku-5-5", "openai/gpt-4o-mini", "openai/sim-500", "sim-429", "openai/sim-latency-20000"):
-        submit(client, model)
-    batch(client, ["gpt-4o-mini"] * 30 + ["sim-latency-3000"] * 30)
-    page = visit.page
-    page.emulate_media(color_scheme="dark" if look == "dark" else "light")
-    if look == "phone":
-        page.set_viewport_size({"width": 390, "height": 844})
-    eventually(lambda: listed(visit) >= 5, 10, "the jobs are listed")
-    for name in PAGES:
-        visit.open(f"/console/{name}")
-        visit.picture(f"{name or 'overview'}-{look}")
-        assert page.locator("h1").count() == 1
-        wide, most = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        assert wide <= most, f"{name} is wider than the window"
-        assert page.evaluate(UNNAMED) == [], f"{name}: controls without a name"
-        page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.textContent") == "Skip to the page"
-
-
-def listed(visit):
-    return visit.open("/console/jobs").locator("[data-row]").count()
-
-
-def test_a_page_that_is_refreshed_does_not_jump_or_lose_the_focus(visit: Visit, client):
-    submit(client, "sim-latency-8000")
-    page = visit.open("/console/jobs")
-    link = page.locator("[data-row]").first
-    link.focus()
-    focused = link.get_attribute("id")
-    with page.expect_response(re.compile("/console/jobs")):
-        assert page.evaluate(LAYOUT_SHIFTS) < 0.05
-    assert page.evaluate("document.activeElement.id") == focused
-    assert visit.open("/console/").evaluate(LAYOUT_SHIFTS) < 0.05
 
 
 def test_the_webhooks_page_tries_an_endpoint_out(visit: Visit):

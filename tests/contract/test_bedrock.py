@@ -9,8 +9,8 @@ import pytest
 
 from tests.contract import any_provider, process
 from tests.contract.any_provider import GPT_TOOLS
-from tests.contract.asking import KEY, PIXEL, USE_WEATHER, turn
-from tests.contract.process import Gateway, eventually
+from tests.contract.asking import KEY, USE_WEATHER, turn
+from tests.contract.process import Gateway
 from tests.contract.simulator import simulating
 from tests.contract.wire import TIMEOUT_S, Ledger, ask
 
@@ -18,7 +18,6 @@ CLAUDE = "us.anthropic.claude-opus-4-8-v1:0"
 SIGNED = "amazon.nova-pro-v1:0"
 PROFILE = "arn:aws:bedrock:eu-central-1:123456789012:application-inference-profile/abc"
 BOTH_KEYS = pytest.mark.parametrize("model", [f"bedrock/{CLAUDE}", f"bedrock/{SIGNED}", "bedrock/profile"])
-DONE_WITHIN_S = 20.0
 
 
 def _config(simulator: str) -> dict[str, object]:
@@ -97,36 +96,15 @@ def test_a_thought_goes_back_with_its_signature(claude: anthropic.Anthropic):
 
 
 def test_an_image_and_a_document_are_accepted(claude: anthropic.Anthropic):
-    image = {"type": "base64", "media_type": "image/png", "data": PIXEL}
-    paper = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQK"}
-    content = [
-        {"type": "image", "source": image},
-        {"type": "document", "source": paper, "title": "My *first* paper.pdf"},
-    ]
-    asked = {"model": f"bedrock/{CLAUDE}", "max_tokens": 100}
-    assert claude.messages.create(**asked, messages=turn(content)).content[0].text
+    any_provider.takes_an_image_and_a_document(claude, f"bedrock/{CLAUDE}", title="My *first* paper.pdf")
 
 
 def test_the_anthropic_sdk_submits_and_polls(claude: anthropic.Anthropic):
-    asked = {"model": f"bedrock/{CLAUDE}", "messages": turn(), "max_tokens": 100}
-    job = claude.messages.create(**asked, extra_headers={"x-bf-async": "true"})
-
-    def look() -> anthropic.types.Message | None:
-        found = claude.messages.create(**asked, extra_headers={"x-bf-async-id": job.id})
-        return found if found.content else None
-
-    assert eventually(look, DONE_WITHIN_S, "the job is not done").stop_reason == "end_turn"
+    any_provider.submits_and_polls_with_anthropics(claude, f"bedrock/{CLAUDE}")
 
 
 def test_the_openai_sdk_submits_and_polls(gpt: openai.OpenAI):
-    asked = {"model": f"bedrock/{SIGNED}", "messages": turn()}
-    job = gpt.chat.completions.create(**asked, extra_headers={"x-bf-async": "true"})
-
-    def look() -> openai.types.chat.ChatCompletion | None:
-        found = gpt.chat.completions.create(**asked, extra_headers={"x-bf-async-id": job.id})
-        return found if found.choices else None
-
-    assert eventually(look, DONE_WITHIN_S, "the job is not done").choices[0].message.content
+    any_provider.submits_and_polls_with_openais(gpt, f"bedrock/{SIGNED}")
 
 
 def test_tokens_are_counted(claude: anthropic.Anthropic):
@@ -142,18 +120,14 @@ def test_each_call_is_signed_or_has_the_key_and_names_its_model(bedrock: Gateway
         assert ("x-amz-date" in call["headers"]["names"]) is (user == "signing")
 
 
-@pytest.mark.parametrize(("orders", "status"), [("sim-503", 529), ("sim-404", 404), ("sim-403", 502), ("sim-424", 502)])
+@pytest.mark.parametrize(("orders", "status"), [*any_provider.FAILURES, ("sim-424", 502)])
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_failure_of_bedrocks_is_told_as_the_clients_api_does(claude: anthropic.Anthropic, orders, status, streamed):
-    with pytest.raises(anthropic.APIStatusError) as failed:
-        claude.messages.create(model=f"bedrock/{orders}", max_tokens=9, messages=turn(), stream=streamed)
-    assert failed.value.status_code == status
+def test_a_failure_is_told_as_the_clients_api_does(claude: anthropic.Anthropic, orders, status, streamed):
+    any_provider.tells_a_failure(claude, f"bedrock/{orders}", status, streamed=streamed)
 
 
 def test_a_stream_that_breaks_ends_with_an_error(gpt: openai.OpenAI):
-    stream = gpt.chat.completions.create(model="bedrock/sim-stream-error", messages=turn(), stream=True)
-    with pytest.raises(openai.APIError, match="unable to process"):
-        list(stream)
+    any_provider.ends_a_broken_stream_with_an_error(gpt, "bedrock", "unable to process")
 
 
 def test_models_are_listed_though_bedrock_lists_none(bedrock: Gateway):

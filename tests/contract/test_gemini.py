@@ -8,14 +8,13 @@ import pytest
 
 from tests.contract import any_provider
 from tests.contract.any_provider import CLAUDE_TOOLS, GPT_TOOLS
-from tests.contract.asking import PIXEL, USE_WEATHER, WEATHER, turn
-from tests.contract.process import Gateway, eventually
+from tests.contract.asking import USE_WEATHER, WEATHER, turn
+from tests.contract.process import Gateway
 from tests.contract.wire import ask
 
 BUDGETED, SIGNING, ON_VERTEX = "gemini/gemini-2.5-flash", "gemini/gemini-3-pro", "vertex/gemini-3-flash-preview"
 EVERY_MODEL = pytest.mark.parametrize("model", [BUDGETED, SIGNING, ON_VERTEX])
 FLAT_TOOLS = [{"type": "function", "name": "weather", "description": "Tells it.", "parameters": WEATHER}]
-DONE_WITHIN_S = 20.0
 
 
 @EVERY_MODEL
@@ -87,32 +86,15 @@ def test_an_answer_follows_its_schema(gpt: openai.OpenAI, model):
 
 
 def test_an_image_and_a_document_are_accepted(claude: anthropic.Anthropic):
-    image = {"type": "base64", "media_type": "image/png", "data": PIXEL}
-    paper = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQK"}
-    content = [{"type": "image", "source": image}, {"type": "document", "source": paper}]
-    assert claude.messages.create(model=BUDGETED, max_tokens=100, messages=turn(content)).content[0].text
+    any_provider.takes_an_image_and_a_document(claude, BUDGETED)
 
 
 def test_the_anthropic_sdk_submits_and_polls(claude: anthropic.Anthropic):
-    asked = {"model": BUDGETED, "messages": turn(), "max_tokens": 100}
-    job = claude.messages.create(**asked, extra_headers={"x-bf-async": "true"})
-
-    def look() -> anthropic.types.Message | None:
-        found = claude.messages.create(**asked, extra_headers={"x-bf-async-id": job.id})
-        return found if found.content else None
-
-    assert eventually(look, DONE_WITHIN_S, "the job is not done").stop_reason == "end_turn"
+    any_provider.submits_and_polls_with_anthropics(claude, BUDGETED)
 
 
 def test_the_openai_sdk_submits_and_polls(gpt: openai.OpenAI):
-    asked = {"model": ON_VERTEX, "messages": turn()}
-    job = gpt.chat.completions.create(**asked, extra_headers={"x-bf-async": "true"})
-
-    def look() -> openai.types.chat.ChatCompletion | None:
-        found = gpt.chat.completions.create(**asked, extra_headers={"x-bf-async-id": job.id})
-        return found if found.choices else None
-
-    assert eventually(look, DONE_WITHIN_S, "the job is not done").choices[0].message.content
+    any_provider.submits_and_polls_with_openais(gpt, ON_VERTEX)
 
 
 @EVERY_MODEL
@@ -121,18 +103,14 @@ def test_tokens_are_counted_with_the_system_text(claude: anthropic.Anthropic, mo
     assert counted.input_tokens == 5
 
 
-@pytest.mark.parametrize(("orders", "status"), [("sim-503", 529), ("sim-404", 404), ("sim-403", 502), ("sim-400", 400)])
+@pytest.mark.parametrize(("orders", "status"), [*any_provider.FAILURES, ("sim-400", 400)])
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_failure_of_geminis_is_told_as_the_clients_api_does(claude: anthropic.Anthropic, orders, status, streamed):
-    with pytest.raises(anthropic.APIStatusError) as failed:
-        claude.messages.create(model=f"gemini/{orders}", max_tokens=9, messages=turn(), stream=streamed)
-    assert failed.value.status_code == status
+def test_a_failure_is_told_as_the_clients_api_does(claude: anthropic.Anthropic, orders, status, streamed):
+    any_provider.tells_a_failure(claude, f"gemini/{orders}", status, streamed=streamed)
 
 
 def test_a_stream_that_breaks_ends_with_an_error(gpt: openai.OpenAI):
-    stream = gpt.chat.completions.create(model="gemini/sim-stream-error", messages=turn(), stream=True)
-    with pytest.raises(openai.APIError, match="overloaded"):
-        list(stream)
+    any_provider.ends_a_broken_stream_with_an_error(gpt, "gemini", "overloaded")
 
 
 def test_its_models_are_listed(gateway: Gateway):
@@ -147,5 +125,16 @@ def test_embeddings_go_to_the_gemini_apis_own_route_for_them(gateway: Gateway):
     answer = ask(gateway.url, "POST", "/openai/embeddings", body)
     assert answer.status == 200, answer.body
     assert answer.json["data"][0]["embedding"]
-    refused = ask(gateway.url, "POST", "/openai/embeddings", {**body, "model": "vertex/gemini-embedding-001"})
-    assert (refused.status, refused.json["error"]["param"]) == (400, "model")
+
+
+def test_embeddings_on_vertex_are_those_of_its_own_api(gateway: Gateway, gpt: openai.OpenAI):
+    asked = {"model": "vertex/text-embedding-005", "input": ["one two", "three"], "dimensions": 4}
+    floats = gpt.embeddings.create(**asked, encoding_format="float")
+    packed = gpt.embeddings.create(**asked)  # in base64, which the SDK reads itself
+    assert [len(one.embedding) for one in floats.data] == [4, 4]
+    assert [one.index for one in floats.data] == [0, 1]
+    assert packed.data[1].embedding == pytest.approx(floats.data[1].embedding)
+    assert (floats.usage.prompt_tokens, floats.model) == (3, "text-embedding-005")
+    for wrong in ({"input": [1, 2]}, {"user": 7, "odd": 1}):
+        refused = ask(gateway.url, "POST", "/openai/embeddings", {**asked, **wrong})
+        assert (refused.status, refused.json["error"]["param"]) == (400, "odd" if "odd" in wrong else "input")

@@ -108,6 +108,11 @@ def test_tokens_are_counted(claude: anthropic.Anthropic):
     assert counted.input_tokens == claude.messages.create(**message()).usage.input_tokens
 
 
+def test_tokens_of_a_provider_that_counts_none_are_a_400_that_says_so(claude: anthropic.Anthropic):
+    with pytest.raises(anthropic.BadRequestError, match="model: provider 'openai' cannot do this"):
+        claude.messages.count_tokens(model="openai/gpt-4o-mini", messages=turn())
+
+
 @pytest.mark.parametrize("prefix", ["", "anthropic/"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_fields_that_nobody_knows_travel_byte_for_byte(gateway: Gateway, ledger: Ledger, user, prefix, stream):

@@ -99,7 +99,7 @@ def test_a_passing_failure_is_healed_by_one_more_attempt(gateway: Gateway, ledge
 
 
 @BOTH
-@pytest.mark.parametrize("fault", ["sim-cut-once", "sim-stream-error-first-once"])
+@pytest.mark.parametrize("fault", ["sim-cut-once", "sim-stream-error-first-once", "sim-stream-error-head-once"])
 def test_a_stream_is_tried_again_while_nothing_was_sent(gateway: Gateway, ledger: Ledger, surface, fault, user):
     answer = ask(gateway.url, "POST", PATHS[surface], marked(surface, user, model=fault, stream=True))
     assert answer.status == 200, answer.body

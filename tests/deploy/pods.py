@@ -112,8 +112,9 @@ class Cluster:
         self.config.mkdir()
         (self.config / "config.json").write_text(json.dumps(self._document(worker)))
         self.secrets = {
+            "hermod-redis-api": {"HERMOD_REDIS_URL": redis_url},
+            "hermod-redis-worker": {"HERMOD_REDIS_URL": redis_url},
             "hermod-stores": {
-                "HERMOD_REDIS_URL": redis_url,
                 "S3_ACCESS_KEY": self._s3.access_key,
                 "S3_SECRET_KEY": self._s3.secret_key,
             },

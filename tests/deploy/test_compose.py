@@ -34,7 +34,7 @@ def filled(text, environ):
 def environ():
     """`.env` as the example says to make it."""
     lines = [line for line in (FOLDER / "env.example").read_text().splitlines() if not line.startswith("#")]
-    return {name: value or "made-up" for name, _, value in (line.partition("=") for line in lines)}
+    return {name: value or f"made-up-{name}" for name, _, value in (line.partition("=") for line in lines)}
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,7 @@ def composition(environ, tmp_path_factory):
     folder = tmp_path_factory.mktemp("compose") / "deploy"
     shutil.copytree(ROOT / "deploy" / "grafana", folder / "grafana")
     shutil.copytree(FOLDER, folder / "compose")
+    shutil.copytree(ROOT / "deploy" / "k8s" / "overlays" / "trial", folder / "k8s" / "overlays" / "trial")
     file = folder / "compose" / "compose.yaml"
     file.write_text(filled(file.read_text(), environ))
     loader = [compose_spec(), "-format", "json", "-no-interpolation", file.name]
@@ -56,11 +57,12 @@ def test_it_is_a_composition(composition):
     assert composition["services"]["worker"]["deploy"]["replicas"] == 2
 
 
-def test_no_secret_is_in_it_and_it_does_not_start_without_them():
+def test_no_secret_is_in_it_and_it_does_not_start_without_them(environ):
     text = (FOLDER / "compose.yaml").read_text()
     assert re.findall(r"(?im)^\s*\w*(?:password|secret_key|access_key): (?!\$\{)", text) == []
-    with pytest.raises(AssertionError, match="REDIS_PASSWORD"):
-        filled(text, {})
+    for name in ("REDIS_PASSWORD", "REDIS_API_PASSWORD", "REDIS_WORKER_PASSWORD", "S3_SECRET_KEY", "GRAFANA_PASSWORD"):
+        with pytest.raises(AssertionError, match=f"{name} has no value"):
+            filled(text, {**environ, name: ""})
     assert "*.env" in (FOLDER / ".gitignore").read_text().splitlines()
 
 
@@ -85,6 +87,15 @@ def test_a_providers_key_is_seen_by_workers_only(composition):
     files = {name: service.get("env_file") for name, service in composition["services"].items()}
     assert [name for name, found in files.items() if found] == ["worker"]
     assert files["worker"][0]["path"].endswith("/providers.env")
+
+
+def test_redis_is_told_each_password_once_and_nobody_else_its_administrators(composition, environ):
+    told = {name: json.dumps(service.get("environment", {})) for name, service in composition["services"].items()}
+    knows = {
+        password: sorted(name for name, text in told.items() if f'"{password}"' in text or f":{password}@" in text)
+        for password in (environ[name] for name in ("REDIS_PASSWORD", "REDIS_API_PASSWORD", "REDIS_WORKER_PASSWORD"))
+    }
+    assert list(knows.values()) == [["redis"], ["api", "redis"], ["redis", "worker"]]
 
 
 def test_only_workers_have_a_way_out_and_stores_are_reached_from_inside_only(composition):
@@ -128,7 +139,7 @@ def test_the_configuration_loads_without_warnings_and_a_stop_waits_for_what_is_g
     assert waits["worker"] >= worker.grace_s + worker.lease_s
     command = composition["services"]["api"]["command"]
     assert waits["api"] > int(command[command.index("--grace") + 1])
-    assert environ["REDIS_PASSWORD"] in loaded.settings.redis.url
+    assert f"hermod-worker:{environ['REDIS_WORKER_PASSWORD']}@" in loaded.settings.redis.url
 
 
 def test_prometheus_asks_every_process_at_the_port_it_has(composition):

@@ -1,47 +1,56 @@
-"""The Grafana dashboard asks for metrics that there are."""
+"""The Grafana dashboard shows every metric that is registered, and asks for none that is not."""
 
 import json
 import re
 
+from shared import metrics
+from shared.tallies import Counters, Gauges, Histograms
 from tests.deploy.tools import ROOT
 
-METRICS = {
-    "hermod_queue_depth": {"lane"},
-    "hermod_queue_oldest_seconds": {"lane"},
-    "hermod_jobs_total": {"operation", "lane", "state"},
-    "hermod_attempts_total": {"provider", "model", "reason"},
-    "hermod_lease_takeovers_total": set(),
-    "hermod_leases": set(),
-    "hermod_batch_items": {"state"},
-    "bifrost_upstream_requests_total": {"provider", "model"},
-    "bifrost_upstream_latency_seconds_bucket": {"le"},
-    "bifrost_stream_first_token_latency_seconds_bucket": {"le"},
-    "bifrost_input_tokens_total": set(),
-    "bifrost_output_tokens_total": set(),
-    "bifrost_cost_total": {"provider", "model"},
-    "bifrost_cache_hits_total": set(),
-    "http_requests_total": {"path", "method", "status"},
-    "http_request_duration_seconds_bucket": {"le", "path"},
-}
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "hermod.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 QUERIES = [(panel["title"], target) for panel in PANELS for target in panel["targets"]]
+FAMILIES = [each for each in vars(metrics).values() if isinstance(each, Counters | Gauges | Histograms)]
+OF_SPREADS = ("_bucket", "_sum", "_count")
+SERIES = {each.name: set(each.labels) for each in FAMILIES if not isinstance(each, Histograms)} | {
+    each.name + end: {*each.labels, *(["le"] if end == "_bucket" else [])}
+    for each in FAMILIES
+    if isinstance(each, Histograms)
+    for end in OF_SPREADS
+}
+"""Labels of all that a query can name."""
 
 
-def test_every_metric_is_shown_and_none_that_there_is_not():
-    shown = {name for _, target in QUERIES for name in re.findall(r"(?:hermod|bifrost|http)_\w+", target["expr"])}
-    assert shown == set(METRICS)
+def asked(expression):
+    return set(re.findall(r"(?:hermod|bifrost|http)_\w+", expression))
 
 
-def test_queries_and_legends_use_labels_that_their_metrics_have():
+def test_every_metric_is_shown():
+    shown = {name for _, target in QUERIES for name in asked(target["expr"])}
+    forgotten = [each.name for each in FAMILIES if not shown & {each.name, *(each.name + end for end in OF_SPREADS)}]
+    assert forgotten == []
+
+
+def test_queries_and_legends_use_metrics_there_are_and_labels_they_have():
     for title, target in QUERIES:
-        (name,) = re.findall(r"(?:hermod|bifrost|http)_\w+", target["expr"])
+        assert asked(target["expr"]) <= SERIES.keys(), title
         grouped = re.findall(r"by \(([^)]*)\)", target["expr"])
         filters = re.findall(r"\{(\w+)[!=]", target["expr"])
         used = {label.strip() for group in grouped for label in group.split(",")} | set(filters)
-        assert used <= METRICS[name], title
+        for name in asked(target["expr"]):
+            assert used <= SERIES[name], title
         assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= used, title
         assert target["expr"].count("(") == target["expr"].count(")"), title
+
+
+def test_what_only_grows_is_shown_as_a_rate_and_what_is_the_same_everywhere_is_not_summed_over_processes():
+    counted = {each.name for each in FAMILIES if isinstance(each, Counters)}
+    shared = {each.name for each in FAMILIES if each.name.startswith(("hermod_queue_", "hermod_batch"))}
+    for title, target in QUERIES:
+        for name in asked(target["expr"]) & {*counted, *(name for name in SERIES if name.endswith(OF_SPREADS))}:
+            assert re.search(rf"(rate|increase)\({name}(\{{[^}}]*\}})?\[", target["expr"]), title
+        for name in asked(target["expr"]) & {*shared, "hermod_workers"}:
+            assert re.search(rf"max (by \(\w+\) )?\({name}|max\({name}", target["expr"]), title
 
 
 def test_panels_have_a_name_of_their_own_and_do_not_overlap():

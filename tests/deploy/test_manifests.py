@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from deploy.cli import main
+from shared import otel
 from shared.config_file import load
 from shared.settings import ClientSettings, WorkerSettings
 from tests.deploy.manifests import K8S, OVERLAYS, Rendered, rendered, wrong_by_schema
@@ -40,16 +41,21 @@ def test_every_manifest_is_what_its_published_schema_allows(overlay, tmp_path):
     assert wrong_by_schema(overlay.all, tmp_path) == ""
 
 
-@pytest.mark.parametrize("component", ["api-hpa", "monitoring", "worker-hpa", "worker-keda"])
-def test_every_component_renders_to_valid_manifests(component, tmp_path):
-    for folder in ("base", "components"):
-        shutil.copytree(K8S / folder, tmp_path / folder)  # kustomize reads nothing outside the overlay's own tree
-    (tmp_path / "overlay").mkdir()
+def with_component(component, folder) -> Rendered:
+    """The base and one component."""
+    for part in ("base", "components"):
+        shutil.copytree(K8S / part, folder / part)  # kustomize reads nothing outside the overlay's own tree
+    (folder / "overlay").mkdir()
     kustomization = {"resources": ["../base"], "components": [f"../components/{component}"]}
-    (tmp_path / "overlay" / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    (folder / "overlay" / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return Rendered(folder / "overlay")
+
+
+@pytest.mark.parametrize("component", ["api-hpa", "monitoring", "otel", "worker-hpa", "worker-keda"])
+def test_every_component_renders_to_valid_manifests(component, tmp_path):
     schema_folder = tmp_path / "schema"
     schema_folder.mkdir()
-    assert wrong_by_schema(Rendered(tmp_path / "overlay").all, schema_folder) == ""
+    assert wrong_by_schema(with_component(component, tmp_path).all, schema_folder) == ""
 
 
 def test_the_schemas_do_refuse_what_is_wrong(tmp_path):
@@ -76,7 +82,9 @@ def test_a_providers_secret_is_seen_by_workers_only(overlay):
         for name, pod in overlay.pods()
     }
     assert {name for name, secrets in seen.items() if "hermod-providers" in secrets} == {"hermod-worker"}
-    assert seen["hermod-api"] == {"hermod-stores", "hermod-clients"}
+    assert seen["hermod-api"] == {"hermod-stores", "hermod-redis-api", "hermod-clients"}
+    assert seen["hermod-worker"] == {"hermod-stores", "hermod-redis-worker", "hermod-clients", "hermod-providers"}
+    assert {name for name, secrets in seen.items() if "hermod-redis" in secrets} <= {"redis"}
 
 
 def test_every_pod_is_what_the_restricted_standard_asks_for_and_more(overlay):
@@ -204,6 +212,28 @@ def test_a_worker_reaches_the_world_by_https_but_neither_the_cluster_nor_its_met
     assert allowed(world[0], "2606:4700:4700::1111")
     for address in (*RESERVED, *RESERVED_6):
         assert not any(allowed(rule, address) for rule in egress), address
+
+
+def test_the_way_to_a_collector_is_there_only_when_it_is_asked_for_and_leads_nowhere_else(overlay, tmp_path):
+    assert "hermod-to-collector" not in overlay.of("NetworkPolicy")
+    asked = with_component("otel", tmp_path)
+    [rule] = asked.of("NetworkPolicy")["hermod-to-collector"]["spec"]["egress"]
+    assert ports(rule) == {4318}
+    [peer] = rule["to"]
+    assert peer.keys() == {"namespaceSelector", "podSelector"}
+    for component in ("api", "worker"):
+        told = {entry["name"]: entry.get("value") for entry in container(asked, component)["env"]}
+        assert told["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://otel-collector.monitoring:4318"
+        assert otel.wanted(told, "METRICS")
+        assert otel.wanted(told, "TRACES")
+
+
+def test_receivers_and_providers_inside_are_reached_by_workers_only_and_each_by_its_address():
+    inside = rendered("production").of("NetworkPolicy")["worker-to-inside"]["spec"]
+    assert inside["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "worker"
+    blocks = [peer["ipBlock"]["cidr"] for rule in inside["egress"] for peer in rule["to"]]
+    assert blocks
+    assert all(block.endswith("/32") for block in blocks)
 
 
 # --- scaling and watching -------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A collector of traces: OTLP over HTTP, decoded as any collector does."""
+"""A collector of traces and metrics: OTLP over HTTP, decoded as any collector does."""
 
 import gzip
 import threading
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -25,10 +26,15 @@ class Seen:
 
 
 class Collector:
-    """`url` is for OTEL_EXPORTER_OTLP_ENDPOINT; `raw` is all that was sent."""
+    """`url` is for OTEL_EXPORTER_OTLP_ENDPOINT; `raw` is all that was sent.
 
-    def __init__(self) -> None:
+    `metrics` are the newest of each service, by name, as protobuf messages; `instances` the ids of the processes.
+    """
+
+    def __init__(self, port: int = 0) -> None:
         self.spans: list[Seen] = []
+        self.metrics: dict[str, dict[str, Any]] = {}
+        self.instances: dict[str, set[str]] = {}
         self.raw = b""
         collector = self
 
@@ -46,14 +52,23 @@ class Collector:
             def log_message(self, *_: object) -> None:
                 """Nothing to say."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
 
     def take(self, path: str, body: bytes) -> None:
-        assert path == "/v1/traces"
         self.raw += body
+        {"/v1/traces": self._take_spans, "/v1/metrics": self._take_metrics}[path](body)
+
+    def _take_metrics(self, body: bytes) -> None:
+        for found in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+            who = _attributes(found.resource)
+            service = who["service.name"]
+            self.metrics[service] = {metric.name: metric for scope in found.scope_metrics for metric in scope.metrics}
+            self.instances.setdefault(service, set()).add(who["service.instance.id"])
+
+    def _take_spans(self, body: bytes) -> None:
         request = ExportTraceServiceRequest.FromString(body)
         for resource in request.resource_spans:
             service = _attributes(resource.resource)["service.name"]
@@ -77,6 +92,11 @@ def _seen(service: str, span: Any) -> Seen:
         failed=span.status.code == 2,
         attributes=_attributes(span),
     )
+
+
+def labels(point: Any) -> dict[str, str]:
+    """Of a point of a metric."""
+    return _attributes(point)
 
 
 def _attributes(holder: Any) -> dict[str, Any]:

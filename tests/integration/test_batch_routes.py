@@ -1,12 +1,12 @@
 """Batches as clients see them: the real API process on a real Redis; what workers do is done here, step by step."""
 
-import asyncio
 import contextlib
 import json
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -27,7 +27,7 @@ from shared.stores.redis import RedisStore
 from tests.batches import at_work, question, settings, simulated
 from tests.contract.process import clean_environment
 from tests.integration.conftest import until
-from tests.object_stores import opened
+from tests.object_stores import Objects, opened
 from tests.ports import free_port
 from worker.item_records import ItemRecords
 
@@ -102,7 +102,7 @@ class Place:
 
     async def end_item(self, batch: Batch, number: int, index: int, ending: Ending) -> None:
         await self.store.call("SET", "arq:in-progress:worker", "fence")
-        await self.items.end_item("worker", b"fence", batch.id, number, index=index, ending=ending, line=b"")
+        await self.items.end_item("worker", b"fence", batch, number, index=index, ending=ending, line=b"")
 
     async def upload(self, content: bytes, owner: str = "anonymous", **facts: Any) -> str:
         """A file's id."""
@@ -118,24 +118,30 @@ def objects(request, tmp_path_factory):
     yield from opened(request.param, tmp_path_factory.mktemp("store"))
 
 
+@contextlib.contextmanager
+def api(redis_url: str, objects: Objects, folder: Path, module: str = "deploy.cli") -> Iterator[str]:
+    """An API process: its address."""
+    port, config = free_port(), folder / "config.json"
+    config.write_text(json.dumps({**CONFIG, "object_store": objects.config}))
+    command = [sys.executable, "-P", "-m", module, "api", "--config", str(config), "--port", str(port)]
+    environment = {**clean_environment(), "HERMOD_REDIS_URL": redis_url}
+    process = subprocess.Popen([*command, "--data-dir", str(folder / "data")], env=environment)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
 @pytest.fixture(scope="module")
 def serving(server, objects, tmp_path_factory):
-    """The process: its address, and itself."""
-    folder, port = tmp_path_factory.mktemp("api"), free_port()
-    config = folder / "config.json"
-    config.write_text(json.dumps({**CONFIG, "object_store": objects.config}))
-    command = [sys.executable, "-P", "-m", "deploy.cli", "api", "--config", str(config), "--port", str(port)]
-    environment = {**clean_environment(), "HERMOD_REDIS_URL": server.url}
-    process = subprocess.Popen([*command, "--data-dir", str(folder / "data")], env=environment)
-    yield f"http://127.0.0.1:{port}", process
-    process.terminate()
-    process.wait(30)
+    with api(server.url, objects, tmp_path_factory.mktemp("api")) as url:
+        yield url
 
 
 @pytest.fixture
 async def place(serving, objects, store) -> AsyncIterator[Place]:
-    url, _ = serving
-    found = Place(url, store, open_blobs(objects.settings))
+    found = Place(serving, store, open_blobs(objects.settings))
     await until(lambda: answers(found.http), 30)
     async for info in found.blobs.list(""):
         await found.blobs.delete(info.key)
@@ -239,115 +245,7 @@ async def test_no_route_has_an_async_form(place):
         assert refused["error"]["message"].startswith("x-bf-async: ")
 
 
-BAD = [
-    (b'{"requests":[%b' % (json.dumps(item(1)) + ",").encode() * 150, "requests.1: "),
-    (json.dumps({"requests": [*requests(250)["requests"], item(7)]}).encode(), "requests.250.custom_id: "),
-    (json.dumps(requests(250)).encode()[:-1], "Not valid JSON"),
-    (json.dumps({"requests": []}).encode(), "requests: "),
-]
-
-
-@pytest.mark.parametrize(("content", "message"), BAD)
-async def test_a_refused_body_leaves_nothing(place, content, message):
-    refused = await place.ask("POST", ANTHROPIC, 400, content=content)
-    assert refused["type"] == "error"
-    assert refused["error"]["type"] == "invalid_request_error"
-    assert refused["error"]["message"].startswith(message)
-    assert refused["request_id"]
-    assert await place.nothing()
-
-
-async def begun(place: Place, size: int, body: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A create that says it has `size` bytes and sends these first."""
-    host, port = place.url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(f"POST {ANTHROPIC} HTTP/1.1\r\nhost: x\r\ncontent-length: {size}\r\n\r\n".encode() + body)
-    await writer.drain()
-    return reader, writer
-
-
-async def many(of: bytes, count: int) -> AsyncIterator[bytes]:
-    for _ in range(count):
-        yield of
-
-
-async def test_a_body_over_the_limit_is_a_413_whether_it_says_its_size_or_not(place):
-    reader, writer = await begun(place, 257 << 20, b'{"requests":[')
-    assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
-    writer.close()
-    await writer.wait_closed()
-    spaces = b" " * (1 << 20)
-
-    async def body() -> AsyncIterator[bytes]:
-        yield json.dumps(requests(200)).encode()[:-2]
-        async for chunk in many(spaces, 260):
-            yield chunk
-
-    refused = await place.http.post(ANTHROPIC, content=body())
-    assert refused.status_code == 413
-    assert await place.nothing()
-
-
-async def test_a_client_that_goes_away_in_the_middle_leaves_nothing(place):
-    """Shards have been written by then."""
-    body = json.dumps(requests(20_000)).encode()
-    _, writer = await begun(place, 2 * len(body), body[:-2])
-    await until(place.stored)
-    writer.close()
-    await writer.wait_closed()
-    await until(place.nothing)
-
-
-async def test_a_caller_whose_queue_is_full_gets_a_429_and_leaves_nothing(place):
-    key = {"x-bf-vk": "sk-bf-full"}
-    for number in range(3):
-        await place.ask("POST", ANTHROPIC, json=requests(number + 1), headers=key)
-    before = await place.stored()
-    refused = await place.ask("POST", ANTHROPIC, 429, json=requests(9), headers=key)
-    assert refused["error"]["type"] == "rate_limit_error"
-    assert await place.stored() == before
-    assert len((await place.ask("GET", ANTHROPIC, headers=key))["data"]) == 3
-
-
-# --- created once ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("path", [ANTHROPIC, OPENAI])
-async def test_a_key_makes_one_batch_of_a_request_and_refuses_another(place, path):
-    body = requests(150) if path == ANTHROPIC else wanted("", **requests(150))
-    key = {"idempotency-key": "once"}
-    first = await place.ask("POST", path, json=body, headers=key)
-    stored = await place.stored()
-    assert (await place.ask("POST", path, json=body, headers=key))["id"] == first["id"]
-    assert await place.stored() == stored
-    refused = await place.http.post(path, json={**body, "requests": [item(5)]}, headers=key)
-    assert (refused.status_code, refused.headers["x-should-retry"]) == (409, "false")
-    assert await place.stored() == stored
-    assert len((await place.ask("GET", path))["data"]) == 1
-    mine = {**key, "x-bf-vk": "sk-bf-another"}
-    assert (await place.ask("POST", path, json=body, headers=mine))["id"] != first["id"]
-
-
-async def test_an_sdks_own_retry_of_the_same_body_joins_the_batch_of_its_first_try(place):
-    again = {"x-stainless-retry-count": "1"}
-    first = await place.ask("POST", ANTHROPIC, json=requests(3))
-    assert (await place.ask("POST", ANTHROPIC, json=requests(3), headers=again))["id"] == first["id"]
-    assert (await place.ask("POST", ANTHROPIC, json=requests(4), headers=again))["id"] != first["id"]
-    assert (await place.ask("POST", ANTHROPIC, json=requests(3)))["id"] != first["id"], "a wish, not a retry"
-
-
-async def test_a_retry_does_not_join_what_was_cancelled(place):
-    again = {"x-stainless-retry-count": "1"}
-    first = await place.ask("POST", ANTHROPIC, json=requests(3))
-    await place.ask("POST", f"{ANTHROPIC}/{first['id']}/cancel")
-    assert (await place.ask("POST", ANTHROPIC, json=requests(3), headers=again))["id"] != first["id"]
-
-
-async def test_tries_at_the_same_time_are_one_batch(place):
-    again = {"x-stainless-retry-count": "1"}
-    made = await asyncio.gather(*(place.ask("POST", ANTHROPIC, json=requests(500), headers=again) for _ in range(6)))
-    assert len({batch["id"] for batch in made}) == 1
-    assert len(await place.stored()) == 5
+# --- created once: see test_repeats.py too --------------------------------------------------------------
 
 
 async def test_a_retry_starts_the_batch_whose_creator_died_before_it_did(place):
@@ -401,23 +299,6 @@ async def test_openai_requests_may_come_inline_and_name_their_provider(place, ho
     assert made["input_file_id"] == ""
     assert (await place.records.look(uuid_of(made["id"]))).batch.provider == "anthropic"
     assert await place.shards(made["id"]) == [[{"at": 0, "a b": {"x": 1}}, {"at": 1, "c": {"x": 2}}]]
-
-
-BAD_FILES = [
-    (b"", "input_file_id"),
-    (line(1) + b"\n", "line 2"),
-    (line(1) + b"nonsense\n", "line 2"),
-    (b"".join(map(line, range(150))) + line(3), "line 151.custom_id"),
-    (line(1, url="/v1/responses"), "line 1.url"),
-]
-
-
-@pytest.mark.parametrize(("content", "param"), BAD_FILES)
-async def test_a_bad_file_is_a_400_that_names_line_and_field_and_leaves_nothing(place, content, param):
-    refused = await place.ask("POST", OPENAI, 400, json=wanted(await place.upload(content)))
-    assert refused["error"]["param"] == param
-    assert refused["error"]["message"].startswith(param)
-    assert await place.nothing()
 
 
 async def test_a_file_that_is_not_the_callers_is_unknown(place):

@@ -12,7 +12,7 @@ import pytest
 from shared.bodies import Bodies
 from shared.errors import GatewayError, StoreError
 from shared.jobs import Outcome, State
-from shared.queue import Queue, unpack_notice
+from shared.queue import Queue
 from shared.stores.memory import MemoryBlobs
 from shared.stores.redis import listen
 from tests.integration.conftest import until
@@ -119,7 +119,7 @@ async def test_what_waiters_are_told_holds_no_large_body(store, server, bodies):
         await until(lambda: len(heard) == 2)
     listening.cancel()
     assert len(heard[1]) < INLINE
-    assert unpack_notice(heard[1]).outcome.blob
+    assert queue.read_notice(heard[1]).outcome.blob
 
 
 async def test_requests_are_told_apart_by_their_real_body(store, bodies):

@@ -447,6 +447,23 @@ def test_a_full_window_is_a_429_for_who_waits_and_a_later_start_for_a_job(place,
     assert calls[1] - calls[0] > 1, "it ran in another window"
 
 
+def test_a_request_is_counted_once_however_often_it_is_tried_and_whoever_dies_of_it(place):
+    key_id, value = place.key(rate_limit={"request_max_limit": 3, "request_reset_duration": "1d"})
+    with place.workers(2) as workers:
+        assert place.ask(value, "sim-500-once").status_code == 200, "its own retry finds its window open"
+        job = place.submit(value, "sim-latency-2000")
+        until(lambda: len(place.calls()) == 3)
+        for victim in workers:
+            victim.send_signal(signal.SIGKILL)
+            victim.wait()
+    with place.workers():
+        assert place.ended(value, job)["status"] == "succeeded"
+        results(place, value, [{"custom_id": "one", "params": question("sim-500-once")}])
+        assert place.ask(value).status_code == 429
+    assert used(place, key_id, "requests")["used"] == 3
+    assert len(place.calls()) == 6
+
+
 def test_a_call_that_was_broken_off_is_charged_by_its_estimate_and_told(place):
     key_id, value = place.key(budgets=BUDGET)
     with place.workers():

@@ -12,8 +12,12 @@ import pytest
 
 from shared.governance_meters import COST, REQUESTS, TOKENS, WINDOWS, Meter, limits, meters_of, read_meter
 from shared.governance_settings import Budget, RateLimit
+from shared.queue import Queue
 from shared.stores.redis import Script
+from tests.made import a_job
 from worker.budget_scripts import RECLAIM, RESERVE, SETTLE
+from worker.lease import Lease
+from worker.lease_scripts import CLAIM
 
 pack = msgspec.msgpack.encode
 NEXT = Script(
@@ -83,8 +87,8 @@ def a_meter(limit, kind=COST, period="1d", name="vk:a"):
     return meters_of(name, "a", (), rate_limit)
 
 
-async def reserve(store, meters, amounts, hold="1", worker="w"):
-    return await store.run(RESERVE, worker, hold, pack((meters, amounts)))
+async def reserve(store, meters, amounts, hold="1", worker="w", of=("none", "it")):
+    return await store.run(RESERVE, worker, hold, pack((meters, amounts)), *of)
 
 
 async def test_a_window_begins_anew_on_the_servers_clock(store):
@@ -244,3 +248,68 @@ def test_no_meters_are_no_limits():
     assert limits(()) is None
     assert limits(a_meter(1)).packed == pack(a_meter(1))
     assert isinstance(a_meter(1)[0], Meter)
+
+
+# --- a claim that reserves --------------------------------------------------------------------------------
+
+
+async def submitted(store, meters, amounts):
+    """A job whose first claim is to reserve that."""
+    job = a_job()
+    await Queue(store).submit(job, b"{}", waiter="", reserves=pack((meters, amounts)))
+    return job
+
+
+async def claimed(store, worker="w", lease_ms=60_000):
+    deadline = time.monotonic() + 5
+    while not (found := (await store.run(CLAIM, 1, lease_ms, worker, 1))[0]):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    return Lease(store, found[0])
+
+
+async def test_the_first_claim_of_a_job_reserves_what_its_call_may_cost(store):
+    meters = (*a_meter(1000), *a_meter(5, REQUESTS))
+    job = await submitted(store, meters, [(600, 10), (1, 0)])
+    lease = await claimed(store)
+    assert lease.hold == pack((meters, [(600, 10), (1, 0)]))
+    assert [(await read_meter(store, meter)).held for meter in meters] == [600, 0]
+    await store.run(SETTLE, "w", job.id, 1, 50, 5)
+    reading = await read_meter(store, meters[0])
+    assert (reading.used, reading.held) == (50, 0)
+    assert (await read_meter(store, meters[1])).used == 1
+
+
+async def test_a_claim_that_would_overstep_a_limit_reserves_nothing_and_leaves_the_refusal_to_the_worker(store):
+    meters = (*a_meter(1000), *a_meter(5, REQUESTS))
+    await reserve(store, meters[:1], [(1000, 1)])
+    await submitted(store, meters, [(1, 1), (1, 0)])
+    assert (await claimed(store)).hold == b""
+    assert [(await read_meter(store, meter)).used for meter in meters] == [0, 0]
+
+
+async def test_what_a_claim_holds_is_charged_by_estimate_when_its_lease_runs_out_though_its_worker_lives(store):
+    """A reply to a claim that was lost leaves its job to the next worker, and its hold to nobody."""
+    meters = (*a_meter(1000), *a_meter(5, REQUESTS))
+    job = await submitted(store, meters, [(600, 10), (1, 0)])
+    await store.call("ZADD", "hermod:workers", int(time.time() * 1000) + 60_000, "w")
+    assert (await claimed(store, lease_ms=1)).hold
+    again = await claimed(store, worker="other")
+    assert (again.id, again.again, again.hold) == (job.id, True, b""), "its worker reserves what is to be repeated"
+    reading = await read_meter(store, meters[0])
+    assert (reading.used, reading.held, reading.uncertain) == (10, 0, 10)
+    for hold in "12":
+        assert await reserve(store, meters, [(600, 10), (1, 0)], hold, "other", (job.id, job.id)) == [b"held"]
+        await store.run(SETTLE, "other", hold, 1, 40, 0)
+    reading = await read_meter(store, meters[0])
+    assert (reading.used, reading.held) == (90, 0)
+    assert (await read_meter(store, meters[1])).used == 1, "a request counts once"
+
+
+async def test_a_request_that_filled_its_window_may_be_tried_again(store):
+    meters = a_meter(1, REQUESTS)
+    job = await submitted(store, meters, [(1, 0)])
+    await claimed(store)
+    assert await reserve(store, meters, [(1, 0)], "2", of=(job.id, job.id)) == [b"held"]
+    assert (await reserve(store, meters, [(1, 0)], "3", of=(job.id, "another item")))[0] == b"refused"
+    assert (await read_meter(store, meters[0])).used == 1

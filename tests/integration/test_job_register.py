@@ -8,7 +8,8 @@ from shared.job_index import JobIndex
 from shared.job_register import MOST_LOOKED_AT, JobRegister, Place, Register, in_state
 from shared.jobs import Outcome, State
 from shared.lanes import Lane
-from shared.queue import KEPT_BODY_BYTES, RECENT, Queue, Share
+from shared.queue import Queue, Share
+from shared.queue_scripts import KEPT_BODY_BYTES, RECENT
 from shared.tenants import busiest
 from tests.integration.conftest import until
 from tests.integration.test_queue import a_job, answer, working

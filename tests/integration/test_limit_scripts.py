@@ -30,11 +30,15 @@ class Gate:
     async def admit(self, call, *, job="", lane="async", horizon=5000, tokens=10):
         return await self.store.run(ADMIT, job or job_id(), call, lane, horizon, LEASE_MS, tokens, 0, self.line)
 
-    async def settle(self, call, *, tokens=10, used=10, told=""):
-        await self.store.run(SETTLE, GATE, PROVIDER, call, "5", tokens, 0, used, 0, told)
+    async def settle(self, call, *, tokens=10, used=10, told="", ms=5):
+        await self.store.run(SETTLE, GATE, PROVIDER, call, ms, tokens, 0, used, 0, told)
 
     async def trouble(self, call, kind, told_ms=0):
         return await self.store.run(TROUBLE, GATE, PROVIDER, call, kind, told_ms, 1, "")
+
+    async def rate(self):
+        """Calls a second that were found, in the middle of what grows."""
+        return 1000 * float(await self.store.call("HGET", f"hermod:gate:{GATE}", "found:rate") or 0)
 
     async def full_at(self, kind):
         """When the bucket will be full, in ms."""
@@ -209,3 +213,106 @@ async def test_nothing_is_kept_for_ever_of_a_gate_that_nobody_uses_any_more(stor
     await gate.settle("w:2")
     for key in await store.call("KEYS", "hermod:*"):
         assert key == b"hermod:gates" or await store.call("PTTL", key) > 0, key
+
+
+async def happened(store, seconds_ago, *fields):
+    """What these fields note was so long ago."""
+    at = (time.time() - seconds_ago) * 1000
+    await store.call("HSET", f"hermod:gate:{GATE}", *(word for field in fields for word in (field, at)))
+
+
+async def refused_after(gate, calls, seconds):
+    """So many calls go well in so many seconds since the last refusal, then one is refused."""
+    await happened(gate.store, 1, "pause")
+    for number in range(calls + 1):
+        call = job_id()
+        await happened(gate.store, 1, "found:tat")
+        assert await gate.admit(call) == [1, 1]
+        if number < calls:
+            await gate.settle(call)
+    await happened(gate.store, seconds, "found:since")
+    await gate.trouble(call, "limited")
+
+
+async def spacing(gate, seconds):
+    """ms between two calls that are let in so long after the pause."""
+    await happened(gate.store, 1, "pause")
+    await happened(gate.store, -60, "found:tat")
+    before = await gate.full_at("found")
+    await happened(gate.store, seconds, "found:from")
+    await gate.admit(job_id(), horizon=10_000_000)
+    return await gate.full_at("found") - before
+
+
+async def test_the_rate_that_nobody_tells_is_what_went_through_between_two_refusals(store):
+    gate = Gate(store, requests=0)
+    await gate.trouble("w:0", "limited")
+    assert await gate.rate() == 1, "nothing is known yet"
+    for calls, seconds, rate in ((100, 10, 10), (200, 20, 10), (100, 20, 6.9)):
+        await refused_after(gate, calls, seconds)
+        assert await gate.rate() == pytest.approx(rate, rel=0.1), "the newest counts most"
+
+
+async def test_after_a_refusal_the_rate_is_a_little_below_the_limit_and_later_beyond_it(store):
+    gate = Gate(store, requests=0)
+    await gate.trouble("w:0", "limited")
+    await refused_after(gate, 100, 10)
+    for seconds, share in ((0, 0.85), (10, 1.0), (20, 1.15), (30, 2.2)):
+        assert await spacing(gate, seconds) == pytest.approx(100 / share, rel=0.1), share
+
+
+async def test_at_a_low_limit_the_probes_are_as_many_calls_apart(store):
+    gate = Gate(store, requests=0)
+    await gate.trouble("w:0", "limited")
+    await refused_after(gate, 10, 10)
+    assert await spacing(gate, 20) > 1000, "25 calls take 25 s"
+    assert await spacing(gate, 25) == pytest.approx(1000, rel=0.1)
+
+
+async def test_until_the_second_refusal_the_rate_doubles(store):
+    gate = Gate(store, requests=0)
+    await gate.trouble("w:0", "limited")
+    assert await spacing(gate, 0) == pytest.approx(1000, rel=0.1)
+    assert await spacing(gate, 3) == pytest.approx(250, rel=0.1)
+
+
+async def test_refusals_without_a_call_between_them_say_nothing_of_the_rate(store):
+    gate = Gate(store, requests=0)
+    await gate.trouble("w:0", "limited")
+    await refused_after(gate, 100, 10)
+    found = await gate.rate()
+    for _ in range(5):
+        await gate.trouble(job_id(), "limited")
+        await happened(store, 1, "pause")
+    assert await gate.rate() == found
+
+
+async def test_an_answer_to_what_was_sent_before_a_refusal_does_not_shorten_the_next_pause(store):
+    gate = Gate(store)
+    await gate.admit("w:old")
+    for round_ in range(3):
+        await gate.trouble(f"w:{round_}", "limited")
+        await happened(store, 1, "pause")
+    await happened(store, 60, "refused")
+    await gate.settle("w:old", ms=61_000)
+    assert int(await store.call("HGET", f"hermod:gate:{GATE}", "streak")) == 3
+    await gate.admit("w:new")
+    await gate.settle("w:new", ms=59_000)
+    assert int(await store.call("HGET", f"hermod:gate:{GATE}", "streak")) == 0
+
+
+async def test_of_a_days_limit_all_that_is_left_may_be_used_at_once(store):
+    gate = Gate(store, requests=0)
+    await gate.settle("", told="requests-day 6000 14400 14000")
+    opened = [(await gate.admit(f"w:{number}"))[0] for number in range(405)]
+    assert opened.count(1) == pytest.approx(400, abs=1)
+
+
+async def test_what_is_left_of_a_day_is_left_after_a_pause_too(store):
+    gate = Gate(store, requests=0)
+    await gate.settle("", told="requests-day 6000 14400 14000")
+    await gate.trouble("w:0", "limited")
+    await happened(store, 1, "pause")
+    await store.call("HDEL", f"hermod:gate:{GATE}", "found:rate")
+    opened = [(await gate.admit(f"w:{number}"))[0] for number in range(50)]
+    assert opened == [1] * 50

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from shared.chat import Usage
-from shared.errors import AuthFailed, Overloaded, RateLimited, Rejected, TimedOut, Unreachable
+from shared.errors import AuthFailed, Overloaded, Quota, RateLimited, Rejected, TimedOut, Unreachable
 from shared.lanes import Lane
 from shared.provider_settings import ProviderKey, ProviderSettings, RateLimits
 from shared.settings import Settings
@@ -150,6 +150,37 @@ async def test_a_limit_is_learnt_when_half_of_it_is_used(two):
     await heard(two[1], target)
     leaves = [await admit(two[1], [target]) for _ in range(8)]
     assert 2 <= sum(isinstance(leave, Pass) for leave in leaves) <= 5
+
+
+async def test_a_limit_that_only_the_body_of_a_429_names_is_learnt(two):
+    [target] = targets()
+    limited = error(RateLimited, retry_after_s=0.1)
+    limited.quotas = (Quota("requests", 600),)
+    await two[0].trouble(await admit(two[0], [target]), limited, {})
+    await until(lambda: passed(two[0], target, a_job()), 5)
+    await heard(two[1], target)
+    waits = [leave.wait_s for leave in [await admit(two[1], [target]) for _ in range(20)] if isinstance(leave, Shut)]
+    assert max(waits) == pytest.approx(2, abs=0.5), "ten a second"
+
+
+async def test_a_429_that_tells_the_end_of_its_window_in_a_header_of_its_own_holds_until_then(two):
+    [target] = targets()
+    limited = error(RateLimited)
+    told = {"x-ratelimit-remaining-tokens-minute": "0", "x-ratelimit-reset-tokens-minute": "31.5"}
+    await two[0].trouble(await admit(two[0], [target]), limited, told)
+    assert limited.retry_after_s == 31.5
+    await heard(two[1], target)
+    assert 30 < (await admit(two[1], [target])).wait_s < 33
+
+
+async def test_the_worker_that_has_seen_a_429_sends_no_more_although_nobody_has_told_it_yet(two):
+    [target] = targets()
+    leave = await admit(two[0], [target])
+    seen = asyncio.create_task(two[0].trouble(leave, error(RateLimited, retry_after_s=3), {}))
+    await asyncio.sleep(0)
+    assert two[0]._news.watches(gate_of(target).name)
+    await seen
+    assert isinstance(await admit(two[0], [target]), Shut)
 
 
 async def test_after_a_pause_calls_do_not_come_all_at_once(two):
@@ -350,6 +381,23 @@ async def test_the_faster_and_sounder_key_is_preferred_by_every_worker(two):
     for limits in two:
         weights = limits.weights([fast, slow])
         assert weights[0] > 3 * weights[1]
+
+
+async def test_of_two_providers_that_serve_a_model_the_sounder_one_is_preferred_by_every_worker(two):
+    key = (ProviderKey(name="a", value="sk", models=("m",)),)
+    providers = {name: ProviderSettings(name=name, keys=key) for name in ("openai", "groq")}
+    router = Router(Settings(providers=providers))
+    assert router.also_at(a_job(model="m"), "openai", "m") == ("groq",)
+    choice = [*router.targets("openai", "m"), *router.targets("groq", "m")]
+    for _ in range(FAILS - 1):
+        await two[0].trouble(await admit(two[0], choice[:1] * 2), error(Unreachable), {})
+        two[1].settle(await admit(two[1], choice[1:] * 2), None, {})
+    for limits in (two[0], two[1], two[0]):
+        await limits._fitness.exchange()
+    two[1]._fitness.note(gate_of(choice[0]).name, 10, failed=True)
+    await two[1]._fitness.exchange()
+    for limits in two:
+        assert limits.weights(choice)[1] > 3 * limits.weights(choice)[0]
 
 
 async def test_models_that_clients_made_up_fill_no_memory(two, monkeypatch):

@@ -38,16 +38,21 @@ def http(media_type: str, body: bytes) -> bytes:
     return f"HTTP/1.1 200 OK\r\ncontent-type: {media_type}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 
 
-def part_of(dialect: str, url: str) -> dict[str, Any]:
-    """An image by URL, as a dialect has it."""
+PAPER = b"%PDF-1.4 of words"
+
+
+def part_of(dialect: str, url: str, media: str = "image/png") -> dict[str, Any]:
+    """An image, or another thing, by URL, as a dialect has it."""
+    if not media.startswith("image/"):
+        return {"type": "document", "source": {"type": "url", "url": url}}
     if dialect == "anthropic":
         return {"type": "image", "source": {"type": "url", "url": url}}
     return {"type": "image_url", "image_url": {"url": url, "detail": "low"}}
 
 
 async def asked(
-    name: str, *, allowed: bool = True, dialect: str = "anthropic", model: str = "m"
-) -> tuple[Outcome, str, dict[str, Any]]:
+    name: str, *, allowed: bool = True, dialect: str = "anthropic", model: str = "m", media: str = "image/png"
+) -> tuple[Outcome, str, Any]:
     """The outcome of a request with an image by URL, the URL, and the image as the provider was sent it."""
     seen: list[bytes] = []
 
@@ -57,7 +62,7 @@ async def asked(
 
     async def images(connection: Connection) -> None:
         await connection.request()
-        await connection.write(http("image/png", base64.b64decode(PIXEL)))
+        await connection.write(http(media, base64.b64decode(PIXEL) if media == "image/png" else PAPER))
 
     async with provider(models) as (models_url, _), provider(images) as (images_url, _):
         network = NetworkSettings(base_url=f"{models_url}/v1", max_retries=0)
@@ -68,7 +73,7 @@ async def asked(
         fetcher = GuardedFetcher(Guard(allow))
         executor = Executor(Router(Settings(providers={name: settings})), transport, media=Media(fetcher))
         url = f"{images_url}/a.png?signature=s"
-        content = [part_of(dialect, url)]
+        content = [part_of(dialect, url, media)]
         body = {"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": content}]}
         try:
             job = a_job(dialect=dialect, operation="chat", model=f"{name}/{model}")
@@ -76,7 +81,8 @@ async def asked(
         finally:
             await transport.close()
             await fetcher.close()
-    return outcome, url, json.loads(seen[0])["messages"][0]["content"][0]
+    content = json.loads(seen[0])["messages"][0]["content"]
+    return outcome, url, content if isinstance(content, str) else content[0]
 
 
 async def test_a_provider_that_fetches_nothing_gets_the_bytes() -> None:
@@ -107,6 +113,19 @@ async def test_a_provider_that_fetches_gets_the_url_and_the_worker_fetches_nothi
     outcome, url, part = await asked("groq", allowed=False)
     assert outcome.status == 200
     assert part == {"type": "image_url", "image_url": {"url": url}}
+
+
+async def test_a_document_by_url_is_fetched_for_a_wire_that_has_no_place_for_it() -> None:
+    outcome, _, part = await asked("groq", media="application/pdf")
+    assert outcome.status == 200
+    assert part["type"] == "file"
+    assert part["file"]["file_data"] == f"data:application/pdf;base64,{base64.b64encode(PAPER).decode()}"
+
+
+async def test_a_text_by_url_is_told_as_text() -> None:
+    outcome, _, said = await asked("groq", media="text/plain")
+    assert outcome.status == 200
+    assert said == "%PDF-1.4 of words"
 
 
 async def test_a_url_that_leads_inside_is_the_callers_mistake_and_no_call_is_made() -> None:

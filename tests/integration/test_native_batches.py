@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import time
 from collections import Counter
 
 import msgspec
@@ -13,7 +14,11 @@ from shared.batch_records import BatchRecords
 from shared.batches import WINDOW_MS, BatchState, Counts
 from shared.errors import ProviderError
 from shared.files import blob as file_blob
-from shared.ids import job_id, now_ms
+from shared.governance import owner_of_digest
+from shared.governance_keyring import Keyring
+from shared.governance_settings import VirtualKey
+from shared.ids import digest, job_id, now_ms
+from shared.prices import Prices
 from shared.provider_settings import AzureKey, NetworkSettings, ProviderKey, ProviderSettings
 from shared.stores.folder import FolderBlobs
 from shared.stores.memory import MemoryBlobs
@@ -21,7 +26,8 @@ from shared.stores.redis import RedisStore
 from tests.batches import at_work, ended, item, items, question, results, settings, simulated, submit
 from tests.chaos.fleet import Fleet
 from tests.integration.conftest import until
-from tests.integration.test_shards import OPENAI, kinds, names
+from tests.integration.test_shards import OPENAI, kinds, names, put_off
+from worker.budgets import Budgets
 from worker.native_batches import choice, client, group
 from worker.native_batches.anthropic import ANTHROPIC
 from worker.native_batches.gemini import GEMINI as GEMINI_API
@@ -389,6 +395,43 @@ async def test_cancelling_travels_to_the_provider_and_keeps_what_it_has_done(sto
         progress = await until(lambda: ended(store, batch))
     assert (progress.state, progress.counts) == (BatchState.CANCELLED, Counts(succeeded=20, canceled=20))
     assert kinds(await results(blobs, batch)) == {"succeeded": 20, "canceled": 20}
+    assert direct(provider) == []
+
+
+async def test_a_batch_that_is_looked_at_rarely_is_cancelled_at_once(store, blobs, provider, monkeypatch):
+    monkeypatch.setattr(group, "FIRST_S", 60.0)
+    monkeypatch.setattr(group, "LONGEST_S", 60.0)
+    batch = await submit(store, blobs, items(10, "sim-batch-stall"), mode="native")
+    async with working(store, blobs, settings(provider.url)):
+        await until(lambda: put_off(store, batch, "native 0"))
+        monkeypatch.setattr(group, "FIRST_S", 0.05)
+        asked = time.monotonic()
+        await BatchRecords(store).cancel(batch.id)
+        progress = await until(lambda: ended(store, batch))
+        assert time.monotonic() - asked < 3
+    assert progress.counts == Counts(succeeded=5, canceled=5)
+
+
+async def test_the_batch_of_a_key_that_is_revoked_is_cancelled_at_the_provider_and_what_it_has_done_is_kept(
+    store, blobs, provider
+):
+    value, known = "sk-bf-mine", settings(provider.url)
+    key, owner = VirtualKey(name="mine", hash=digest(value.encode())), owner_of_digest(digest(value.encode()))
+    keyring = Keyring(known, store)
+    await keyring.records.keys.add(owner, key)
+    await keyring.open()
+    budgets = Budgets(store, keyring, Prices(known.prices), "w")
+    batch = await submit(store, blobs, items(10, "sim-batch-stall"), mode="native", owner=owner)
+    async with at_work(store, blobs, known, budgets) as worker:
+        await until(lambda: created(provider))
+        await keyring.records.keys.change(owner, msgspec.structs.replace(key, active=False))
+        progress = await until(lambda: ended(store, batch))
+        await worker.ctx["batches"].close()
+    await keyring.close()
+    assert (progress.state, progress.counts) == (BatchState.COMPLETED, Counts(succeeded=5, errored=5))
+    refused = [line["result"]["error"] for line in await results(blobs, batch) if line["result"]["type"] == "errored"]
+    assert {error["error"]["type"] for error in refused} == {"permission_error"}
+    assert any(call["path"].endswith("/cancel") for call in provider.calls())
     assert direct(provider) == []
 
 

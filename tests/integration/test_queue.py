@@ -16,7 +16,8 @@ from shared.errors import Conflict, NotFound, StoreError
 from shared.ids import job_id, now_ms
 from shared.jobs import Job, Outcome, State
 from shared.lanes import QUEUE
-from shared.queue import LISTED, Queue, unpack_notice
+from shared.queue import Queue
+from shared.queue_scripts import LISTED
 from shared.settings import WorkerSettings
 from shared.stores.redis import listen
 from tests.integration.conftest import until
@@ -106,7 +107,7 @@ async def test_a_waiter_is_told_the_outcome(store, server):
 
     async def listener():
         async for message in listen(server.url, "hermod:api:test"):
-            heard.append(message and unpack_notice(message))  # noqa: PERF401 - read while it grows
+            heard.append(message and queue.read_notice(message))  # noqa: PERF401 - read while it grows
 
     listening = asyncio.create_task(listener())
     await until(lambda: heard == [None])

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from shared.batch_records import BatchRecords, named_after
-from shared.batches import WINDOW_MS, BatchState, Counts, Ending, blob
+from shared.batches import SHARD_ITEMS, WINDOW_MS, BatchState, Counts, Ending, blob, items_of, plan
 from shared.bodies import Bodies
 from shared.errors import NotFound
 from shared.files import Files
 from shared.files import blob as file_blob
 from shared.ids import job_id, now_ms
-from shared.jobs import Attempt, State
+from shared.jobs import Attempt, Outcome, State
 from shared.lanes import LATER, WAKE, Lane
 from shared.provider_settings import ProviderKey, RateLimits
 from shared.queue import Queue, Share
@@ -24,7 +24,7 @@ from tests.batches import FAST, at_work, ended, item, items, question, results, 
 from tests.chaos.test_worker_races import RUN_OUT
 from tests.integration.conftest import until
 from tests.integration.test_bodies import Frail
-from tests.integration.test_queue import a_job, is_final
+from tests.integration.test_queue import a_job, is_final, working
 from worker import standstill
 from worker.executor import Executor, TryLater
 from worker.item_records import ItemRecords
@@ -190,8 +190,19 @@ async def test_an_item_that_needs_a_store_that_is_away_waits_for_it(store, blobs
 
 async def test_items_of_several_megabytes_are_run(store, blobs, provider):
     asked = [item(index, question(index, system="x" * (5 << 20))) for index in range(3)]
-    batch, progress, _ = await run(store, blobs, provider, asked)
+    batch, progress, _ = await run(store, blobs, provider, asked, shard_items=0)
     assert (batch.shards, progress.counts) == (3, Counts(succeeded=3))
+
+
+async def test_a_small_batch_is_work_for_several_workers_and_a_large_one_is_cut_into_full_shards():
+    def sizes(count):
+        return [len(items_of(shard)) for shard in plan(items(count))]
+
+    assert sizes(10) == [10]
+    assert sizes(100) == [25] * 4
+    assert (sum(sizes(1000)), max(sizes(1000))) == (1000, 57), "none is more than a sixteenth of the batch"
+    assert Counter(sizes(20_000)).most_common(1)[0][0] == SHARD_ITEMS
+    assert len(sizes(20_000)) < 230
 
 
 # --- a provider that is busy ------------------------------------------------------------------------------
@@ -311,6 +322,50 @@ async def test_cancelling_is_heard_within_a_second_while_all_items_wait(store, b
     assert {(line["response"], line["error"]["code"]) for line in lines} == {(None, "batch_cancelled")}
 
 
+async def test_a_shard_that_was_put_off_hears_at_once_that_its_batch_is_cancelled(store, blobs, provider, monkeypatch):
+    async def wait_long(*_):
+        raise TryLater(60)
+
+    monkeypatch.setattr(Executor, "run", wait_long)
+    batch = await submit(store, blobs, items(30), shard_items=10)
+    async with at_work(store, blobs, settings(provider.url)):
+        await until(lambda: put_off(store, batch, "shard 0", "shard 1", "shard 2"))
+        asked = time.monotonic()
+        await BatchRecords(store).cancel(batch.id)
+        progress = await until(lambda: ended(store, batch))
+        assert time.monotonic() - asked < 3
+    assert (progress.state, progress.counts) == (BatchState.CANCELLED, Counts(canceled=30))
+
+
+async def put_off(store, batch, *names):
+    """Whether the jobs wait for their time."""
+    ids = [named_after(batch.id, name) for name in names]
+    if None in [await store.call("ZSCORE", LATER, job) for job in ids]:  # neither claimed nor put off
+        return False
+    return {await store.call("HGET", f"hermod:job:{job}", "state") for job in ids} == {b"queued"}
+
+
+async def test_a_shard_that_is_put_off_while_its_batch_is_cancelled_is_due_again_at_once(store, blobs):
+    batch = await submit(store, blobs, items(1))
+    runs = []
+
+    async def look_too_early(lease):
+        runs.append(time.monotonic())
+        if lease.id != batch.id and len(runs) < 3:
+            await BatchRecords(store).cancel(batch.id)
+            await lease.defer(60)
+        else:
+            await lease.finish(State.SUCCEEDED, Outcome(status=200))
+
+    async with working(store, look_too_early):
+        await until(lambda: len(runs) == 1)
+        shard = a_job(id=named_after(batch.id, "shard 0"), operation="shard", lane=Lane.BATCH)
+        await BatchRecords(store).start(batch.id)
+        await Queue(store).submit(shard, b"", waiter="")
+        await until(lambda: len(runs) == 3)
+    assert runs[2] - runs[1] < 3
+
+
 async def test_a_batch_cancelled_before_it_was_started_runs_nothing(store, blobs, provider):
     batch = await submit(store, blobs, items(150))
     await BatchRecords(store).cancel(batch.id)
@@ -404,7 +459,7 @@ async def test_only_crashes_are_held_against_an_item_that_runs_alone(store, blob
     batch, records = await submit(store, blobs, items(1)), ItemRecords(store)
     await store.call("SET", "arq:in-progress:job", "fence")
     begun = [
-        await records.begin_alone("job", b"fence", batch.id, 0, index=7, crashes=crashes)
+        await records.begin_alone("job", b"fence", batch, 0, index=7, crashes=crashes)
         for crashes in (3, 3, 3, 4, 4, 5, 6)
     ]
     assert begun == [1, 1, 1, 2, 2, 3, 4]
@@ -422,7 +477,7 @@ async def test_a_worker_that_was_frozen_overwrites_nothing_and_counts_nothing_tw
             await until(lambda: ended(store, batch))
         before, lines = await everything_of(store, batch), await results(blobs, batch)
         records = ItemRecords(store)
-        place = (lease.id, lease.fence, batch.id, 0)
+        place = (lease.id, lease.fence, batch, 0)
         assert await records.end_item(*place, index=9, ending=Ending.ERRORED, line=b"late") == "lost"
         assert await records.begin_alone(*place, index=9, crashes=0) == 0
         assert await records.end_shard(lease.id, lease.fence, batch, 0) == -1

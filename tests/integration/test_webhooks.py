@@ -11,13 +11,15 @@ import pytest
 from msgspec.structs import replace
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from shared import metrics
 from shared.batch_records import BatchRecords
 from shared.batches import Batch, BatchState
 from shared.bodies import Bodies
 from shared.ids import job_id, now_ms
 from shared.job_index import JobIndex
+from shared.job_values import pack, unpack_job
 from shared.jobs import Outcome, State
-from shared.queue import Queue, pack, unpack_job
+from shared.queue import Queue
 from shared.settings import Settings
 from shared.stores.memory import MemoryBlobs
 from shared.webhook_book import WebhookBook
@@ -285,6 +287,7 @@ async def test_a_receiver_that_was_down_gets_the_event_later_under_the_same_id_w
     with Receiver(answers=lambda number: (500 if number < 3 else 204, b"")) as receiver:
         endpoint = an_endpoint(receiver)
         place = Place(store, endpoint)
+        counted = {status: tried(status) for status in ("500", "204")}
         async with place.working():
             await place.submit()
             for tries in (1, 2):
@@ -298,10 +301,15 @@ async def test_a_receiver_that_was_down_gets_the_event_later_under_the_same_id_w
     assert delivery.state is State.SUCCEEDED
     assert [attempt.failure and attempt.failure.upstream_status for attempt in delivery.attempts] == [500, 500, None]
     assert len(set(receiver.tries)) == 1
+    assert {status: tried(status) - before for status, before in counted.items()} == {"500": 2, "204": 1}
     timestamps = [received.headers["webhook-timestamp"] for received in receiver.received]
     assert len(set(timestamps)) == 3
     for received in receiver.received:
         verified(endpoint, received)
+
+
+def tried(status):
+    return metrics.WEBHOOK_TRIES.of("hook", status).value
 
 
 async def until_deferred(place, attempts):

@@ -69,7 +69,7 @@ TABLE: dict[tuple[str, str], str] = {
         console: POST /console/jobs/{job_id:str}/cancel, POST /console/jobs/{job_id:str}/retry
         console: GET /console/batches, GET /console/batches/{name:str}
         console: POST /console/batches/{name:str}/cancel, POST /console/batches/{name:str}/retry
-        console: GET /console/files, GET /console/providers
+        console: GET /console/files, POST /console/files/{name:str}/delete, GET /console/providers
         console: GET /console/keys, POST /console/keys, POST /console/keys/{name:str}/revoke
         console: GET /console/playground, POST /console/playground, GET /console/playground/{job_id:str}/events
         cached: DELETE /api/cache/clear/{entry_id:str}

@@ -106,7 +106,7 @@ ROWS = (
         (
             "tests/integration/test_governance.py::test_a_limited_key_cannot_have_a_batch_run_where_nobody_checks_its_lines",
             "tests/integration/test_governance.py::test_a_key_that_is_revoked_in_the_middle_of_a_batch_runs_no_more_of_it",
-            "tests/integration/test_batch_routes.py::test_a_bad_file_is_a_400_that_names_line_and_field_and_leaves_nothing",
+            "tests/integration/test_batches_refused.py::test_a_bad_file_is_a_400_that_names_line_and_field_and_is_kept_to_be_looked_at",
         ),
     ),
     Row(
@@ -157,10 +157,14 @@ ROWS = (
     Row(
         13,
         "Bombs of zip and JSON, deep nesting, huge numbers",
-        "Nothing that is encoded is read; depth ends in a 400; files of lines are read as they come.",
+        "Nothing that is encoded is read; JSON has bounds of depth, count and digits, and beyond them is a 400, of a "
+        "batch's item its own error; files of lines are read as they come.",
         (
             f"{_BOMBS}::test_an_encoded_body_is_a_415_that_says_so",
             f"{_BOMBS}::test_depth_never_takes_a_process_down",
+            f"{_BOMBS}::test_a_deep_item_of_a_batch_is_its_own_error",
+            f"{_BOMBS}::test_what_is_too_deep_or_too_long_a_number_says_so_on_every_surface",
+            "tests/unit/test_json_bounds.py::test_depth_is_what_a_decoder_finds",
             f"{_BOMBS}::test_numbers_beyond_all_measure_are_no_failure",
             f"{_BOMBS}::test_large_bodies_hold_nobody_up_for_long",
             "tests/unit/test_batching.py::test_a_file_may_have_so_many_lines_and_no_more",
@@ -187,15 +191,19 @@ ROWS = (
     Row(
         16,
         "Bodies readable at rest",
-        "`object_store.encryption_keys` seals files, batches and the bodies that lie in the object store: with "
-        "`inline_bytes: 0` all of them. A lost key fails closed.",
+        "`encryption.keys` puts what callers send and get under AES-256-GCM: in Redis with a key for each owner, in "
+        "the object store with one for each write. A lost key fails closed. The README lists what stays in the clear.",
         (
+            "tests/security/test_sealed_redis.py::test_nothing_that_callers_send_or_get_lies_readable_in_redis_or_beside_it",
+            "tests/unit/test_envelopes.py::test_whatever_is_changed_or_cut_is_refused",
+            "tests/unit/test_envelopes.py::test_each_owner_has_a_key_of_its_own",
+            "tests/integration/test_sealing.py::test_answers_and_pieces_in_each_others_place_are_refused",
             "tests/security/test_sealed.py::test_nothing_that_callers_send_lies_readable_in_the_object_store",
             "tests/security/test_sealed.py::test_whatever_is_changed_cut_or_swapped_is_refused",
             "tests/security/test_sealed.py::test_old_keys_open_until_they_are_no_longer_listed",
             "tests/conformance/test_blobs.py::test_files_and_folders_are_the_owners_alone",
         ),
-        open="Records and event streams in Redis are not encrypted by the gateway.",
+        open="A batch's `metadata`, forwarded headers and digests of requests lie in Redis in the clear.",
     ),
     Row(
         17,
@@ -236,6 +244,8 @@ ROWS = (
             "tests/integration/test_governance.py::test_a_spent_budget_is_a_402_and_a_queued_job_fails_with_it",
             "tests/integration/test_governance.py::test_every_budget_of_the_chain_must_have_room",
             "tests/integration/test_governance.py::test_a_budget_that_all_providers_share_is_not_escaped_by_a_fallback",
+            "tests/integration/test_governance.py::test_books_balance_and_overshoot_is_bounded_while_workers_are_killed",
+            "tests/integration/test_governance.py::test_a_request_is_counted_once_however_often_it_is_tried_and_whoever_dies_of_it",
         ),
     ),
     Row(

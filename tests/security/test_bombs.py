@@ -11,7 +11,9 @@ import zlib
 import httpx
 import pytest
 
-from tests.security.place import CLAUDE, GPT, OWNER, SECRET, Place
+from shared.json_bounds import MOST_DEPTH, MOST_NESTS
+from tests.integration.test_jobs_surface import until
+from tests.security.place import CLAUDE, GPT, OWNER, SECRET, TOKEN, Place
 from tests.security.sockets import pauses, resident_mib
 
 MIB = 1024 * 1024
@@ -61,8 +63,36 @@ def test_depth_never_takes_a_process_down(place: Place, path: str, kind: str, de
         body = json.dumps({**INFERENCE[path], FIELD[path]: [{"role": "user", "content": "Hi"}], name: 0})[:-2].encode()
         body += nested + b"}"
     answer = posted(place, path, body)
-    assert answer.status_code < 500, answer.text
-    assert where == "unknown" or answer.status_code == 400
+    too_deep = depth > MOST_DEPTH
+    assert answer.status_code == 400 if too_deep or where != "unknown" else answer.status_code < 500, answer.text
+    assert (f"more than {MOST_DEPTH} levels" in answer.text or depth > MOST_NESTS) == too_deep, answer.text
+
+
+def test_a_deep_item_of_a_batch_is_its_own_error(place: Place):
+    params = {"model": CLAUDE, "max_tokens": 20, "messages": [{"role": "user", "content": "Hi"}]}
+    requests = [{"custom_id": "flat", "params": params}, {"custom_id": "deep", "params": {**params, "metadata": 0}}]
+    body = json.dumps({"requests": requests}).encode().replace(b'"metadata": 0', b'"metadata": ' + deep(300, "objects"))
+    batches = "/anthropic/v1/messages/batches"
+    made = posted(place, batches, body)
+    assert made.status_code == 200, made.text
+    results = f"{batches}/{made.json()['id']}/results"
+    found = until(lambda: (answer := place.ask("GET", results, OWNER)).status_code == 200 and answer)
+    told = {line["custom_id"]: line["result"] for line in map(json.loads, found.text.splitlines())}
+    assert told["flat"]["type"] == "succeeded"
+    assert f"more than {MOST_DEPTH} levels" in told["deep"]["error"]["error"]["message"]
+
+
+@pytest.mark.parametrize("path", [*INFERENCE, "/v1/uploads", "/admin/virtual-keys"])
+def test_what_is_too_deep_or_too_long_a_number_says_so_on_every_surface(place: Place, path: str):
+    for value, words in ((deep(129, "lists"), "128 levels deep"), (b"1" * 1101, "1100 digits")):
+        answer = place.ask(
+            "POST",
+            path,
+            TOKEN if path.startswith("/admin") else OWNER,
+            content=b'{"model": %s}' % value,
+            headers={"content-type": "application/json"},
+        )
+        assert (answer.status_code, words in answer.json()["error"]["message"]) == (400, True), answer.text
 
 
 @pytest.mark.parametrize("path", INFERENCE)

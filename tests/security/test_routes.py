@@ -91,6 +91,7 @@ def _of_console(place: Place, path: str) -> tuple[str, dict[str, Any]]:
         "/static/": lambda: "console.css",
         "/jobs/": place.job,
         "/batches/": lambda: place.batch("anthropic"),
+        "/files/": place.file,
         "/keys/": lambda: place.admin("virtual-keys", name=f"{SECRET} {uuid.uuid4()}")["id"],
         "/playground/": place.operator_job,
         "/webhooks/": lambda: place.webhook()[0],

@@ -13,7 +13,9 @@ import pytest
 from shared.config_file import load
 from shared.errors import GatewayError
 from shared.masked import SettingsError
+from shared.sealing import open_seal
 from shared.stores.blobs import BlobMissing, open_blobs
+from shared.stores.envelopes import Envelopes
 from shared.stores.folder import FolderBlobs
 from shared.stores.memory import MemoryBlobs
 from shared.stores.sealed import FRAME_BYTES, SealedBlobs
@@ -68,7 +70,7 @@ async def test_old_keys_open_until_they_are_no_longer_listed():
     await both.put("b", b"newer")
     new, _ = store(NEW, inner=inner)
     assert await new.get("b") == b"newer"
-    with pytest.raises(GatewayError, match="encryption_keys does not list"):
+    with pytest.raises(GatewayError, match=r"encryption\.keys: it was encrypted with a key that is not listed"):
         await new.get("a")
 
 
@@ -135,24 +137,26 @@ async def test_sealing_costs_little_beside_the_disk(tmp_path):
 
 
 def config(*keys: str) -> dict[str, object]:
-    return {"object_store": {"path": "objects", "encryption_keys": list(keys)}}
+    return {"object_store": {"path": "objects"}, "encryption": {"keys": list(keys)}}
 
 
 def test_keys_come_from_the_environment_and_are_shown_nowhere(tmp_path):
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config("env.NEW_KEY", "env.OLD_KEY")))
     text = {"NEW_KEY": base64.b64encode(NEW).decode(), "OLD_KEY": base64.b64encode(OLD).decode()}
-    loaded = load(str(path), text, secrets=False).settings.object_store
-    assert loaded.encryption_keys == (NEW, OLD)
+    loaded = load(str(path), text, secrets=False).settings
+    keys = loaded.encryption.master_keys
+    assert keys == (NEW, OLD)
     assert repr(NEW) not in repr(loaded)
-    assert isinstance(open_blobs(loaded), SealedBlobs)
+    assert isinstance(open_blobs(loaded.object_store, keys), SealedBlobs)
+    assert isinstance(open_seal(keys), Envelopes)
 
 
 @pytest.mark.parametrize("wrong", ["short", base64.b64encode(b"k" * 31).decode(), "é", ""])
 def test_a_wrong_key_stops_the_start_without_being_shown(tmp_path, wrong: str):
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config(wrong)))
-    with pytest.raises(SettingsError, match=r"object_store\.encryption_keys\[0\]") as caught:
+    with pytest.raises(SettingsError, match=r"encryption\.keys\[0\]") as caught:
         load(str(path), {}, secrets=False)
     assert not wrong or wrong not in str(caught.value)
 
@@ -160,8 +164,8 @@ def test_a_wrong_key_stops_the_start_without_being_shown(tmp_path, wrong: str):
 def test_nothing_that_callers_send_lies_readable_in_the_object_store(server, tmp_path):
     objects = tmp_path / "objects"
     key = base64.b64encode(NEW).decode()
-    settings = {"path": str(objects), "inline_bytes": 0, "encryption_keys": [key]}
-    with running(server.url, tmp_path, object_store=settings) as place:
+    settings = {"path": str(objects), "inline_bytes": 0}
+    with running(server.url, tmp_path, object_store=settings, encryption={"keys": [key]}) as place:
         file, batch, job = place.file(), place.batch("anthropic"), place.job()
         place.upload()
         assert place.ask("GET", f"/v1/files/{file}/content", OWNER).content == SECRET.encode()

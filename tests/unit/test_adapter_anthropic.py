@@ -616,6 +616,19 @@ def test_an_error_under_a_good_status_is_that_error():
         ANTHROPIC.parse(b'{"type":"error","error":{"type":"overloaded_error","message":"busy"}}', ROW)
 
 
+@pytest.mark.parametrize(
+    ("page", "query"),
+    [
+        ({"data": [], "has_more": True, "last_id": "claude/5"}, "after_id=claude%2F5"),
+        ({"data": [], "has_more": False, "last_id": "claude-5"}, ""),
+        ({"data": [], "has_more": True, "last_id": None}, ""),
+        ([], ""),
+    ],
+)
+def test_the_next_page_of_models_begins_after_the_last(page, query):
+    assert ANTHROPIC.next_page(json.dumps(page).encode()) == query
+
+
 def test_the_model_list_is_read_leniently():
     entry = {"type": "model", "id": "claude-x", "display_name": "X", "created_at": "2026-01-02T00:00:00Z", "new": 1}
     body = json.dumps({"data": [entry, {"id": "y", "created_at": "soon"}, {"no": "id"}]}).encode()
@@ -820,7 +833,7 @@ def error(status: int, body: bytes | dict = b"", **headers: str) -> ProviderErro
     [
         (400, Rejected, 400),
         (401, AuthFailed, 502),
-        (402, Rejected, 402),
+        (402, RateLimited, 429),
         (403, AuthFailed, 502),
         (404, Rejected, 404),
         (408, TimedOut, 504),
@@ -863,9 +876,19 @@ def test_the_providers_word_on_retrying_is_kept(header, value):
     assert error(500, x_should_retry=header).should_retry is value
 
 
-@pytest.mark.parametrize(("status", "kind"), [(402, "billing_error"), (400, "billing_error"), (402, "odd")])
-def test_an_unpaid_account_is_not_asked_again(status, kind):
-    assert error(status, {"error": {"type": kind, "message": "pay"}}).should_retry is False
+@pytest.mark.parametrize(
+    ("status", "kind", "message"),
+    [
+        (402, "billing_error", "pay"),
+        (400, "billing_error", "pay"),
+        (402, "odd", "pay"),
+        (400, "invalid_request_error", "Your credit balance is too low to access the Anthropic API."),
+    ],
+)
+def test_an_unpaid_account_is_the_keys_state_and_not_asked_again(status, kind, message):
+    found = error(status, {"error": {"type": kind, "message": message}})
+    assert (type(found), found.status, found.code) == (RateLimited, 429, "insufficient_quota")
+    assert found.should_retry is False
 
 
 @pytest.mark.parametrize(

@@ -355,6 +355,15 @@ def test_an_error_that_says_nothing_is_told_by_its_status(body):
     assert "503" in error.message
 
 
+def test_a_throttling_for_the_day_is_not_asked_again_in_seconds():
+    def said(message):
+        body = json.dumps({"message": message}).encode()
+        return BEDROCK.error(ROW, 429, {"x-amzn-errortype": "ThrottlingException:http://x/"}, body).retry_after_s
+
+    assert said("Too many tokens per day, please wait before trying again.") == 600
+    assert said("Too many tokens, please wait before trying again.") is None
+
+
 def test_no_credential_is_repeated():
     secret = "sk-ant-REDACT-ME-0123456789abcdef"
     assert secret not in BEDROCK.error(ROW, 400, {}, json.dumps({"message": f"bad {secret}"}).encode()).message

@@ -350,11 +350,30 @@ def test_when_to_try_again() -> None:
     assert GEMINI.error(ROW, 429, {"retry-after": "3"}, body).retry_after_s == 3
 
 
-def test_a_quota_of_the_day_is_not_asked_for_again() -> None:
-    of_the_minute = {"violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel"}]}
-    of_the_day = {"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}
-    assert refused(429, "no", of_the_minute).should_retry is None
-    assert refused(429, "no", of_the_day).should_retry is False
+def test_the_delay_in_the_message_has_the_fraction_that_the_other_has_lost() -> None:
+    wait = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "48s"}
+    assert refused(429, "Please retry in 48.939935699s.", wait).retry_after_s == 48.939935699
+
+
+def violated(quota: str, value: str = "20") -> dict[str, Any]:
+    return {"violations": [{"quotaId": f"Generate{quota}PerProjectPerModel-FreeTier", "quotaValue": value}]}
+
+
+@pytest.mark.parametrize(
+    ("now", "hours"), [("14:00:00", 18), ("07:00:00", 1), ("08:00:00", 24), ("", 1)], ids=["day", "night", "reset", "?"]
+)
+def test_a_quota_of_the_day_comes_back_at_midnight_in_california(now: str, hours: int) -> None:
+    details = [violated("RequestsPerMinute"), violated("RequestsPerDay"), {"retryDelay": "18s"}]
+    body = json.dumps({"error": {"code": 429, "details": details}}).encode()
+    error = GEMINI.error(ROW, 429, {"date": f"Wed, 19 Aug 2026 {now} GMT"} if now else {}, body)
+    assert (error.retry_after_s, error.should_retry) == (hours * 3600, None)
+
+
+def test_the_quotas_of_a_minute_that_are_used_up_are_told() -> None:
+    requests, tokens = violated("RequestsPerMinute", "600"), violated("ContentInputTokensPerMinute", "1000000")
+    day, odd = violated("RequestsPerDay", "20"), violated("RequestsPerMinute", "many")
+    assert refused(429, "no", requests, tokens, day, odd).quotas == (("requests", 600), ("input", 1_000_000))
+    assert refused(429, "no").quotas == ()
 
 
 @pytest.mark.parametrize(

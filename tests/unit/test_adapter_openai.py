@@ -970,7 +970,7 @@ def failed(status: int, body: Any, **headers: str) -> ProviderError:
     [
         (400, Rejected, 400),
         (401, AuthFailed, 502),
-        (402, Rejected, 402),
+        (402, RateLimited, 429),
         (403, AuthFailed, 502),
         (404, Rejected, 404),
         (408, TimedOut, 504),
@@ -1061,6 +1061,7 @@ def test_the_time_to_wait_is_read(headers: dict[str, str], seconds: float | None
         (429, {"code": "insufficient_quota"}, {}, False),
         (429, {"type": "insufficient_quota"}, {}, False),
         (402, {}, {}, False),
+        (400, {"code": "billing_hard_limit_reached"}, {}, False),
         (429, {"code": "rate_limit_exceeded"}, {}, None),
         (500, {}, {"x_should_retry": "false"}, False),
         (500, {}, {"x_should_retry": "true"}, True),

@@ -220,3 +220,42 @@ def test_the_printed_example_is_python_for_a_configured_provider(environ, model)
     assert '"x-bf-async": "true"' in example
     assert KEY not in lines
     assert ("answers come from the built-in simulator" in lines) is (not environ)
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere", "{tmp}/mine"])
+def test_up_says_so_when_it_cannot_keep_data(tmp_path, place):
+    (tmp_path / "mine" / "run" / "lock").mkdir(parents=True)  # what should be a file
+    folder = place.format(tmp=tmp_path)
+    result = hermod("up", "--data-dir", folder)
+    assert result.exit_code == 1
+    assert f"Error: cannot keep data in {folder}" in result.output
+    assert "name another folder with --data-dir" in result.output
+
+
+def test_up_says_when_the_address_is_not_this_machines(tmp_path):
+    result = hermod("up", "--host", "203.0.113.1", "--data-dir", str(tmp_path))
+    assert result.exit_code == 1
+    assert "cannot listen on 203.0.113.1:8080" in result.output
+    assert "choose another --host" in result.output
+
+
+def test_help_tells_of_every_command_in_a_whole_sentence():
+    lines = hermod("--help").output.partition("Commands:")[2].strip().splitlines()
+    expected = {"up", "api", "worker", "simulate", "submit", "jobs", "batches", "keys"}
+    assert expected <= {line.split()[0] for line in lines}
+    assert not [line for line in lines if line.endswith("...")]
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("hermod ba", "batches"),
+        ("hermod batches re", "results"),
+        ("hermod config ch", "check"),
+        ("hermod up --wo", "--workers"),
+    ],
+)
+def test_a_shell_completes_commands_and_options(typed, offered):
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    result = CliRunner().invoke(main, prog_name="hermod", env={"_HERMOD_COMPLETE": "bash_complete", **words})
+    assert f"plain,{offered}" in result.output.splitlines()

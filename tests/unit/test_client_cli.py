@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -123,6 +124,77 @@ def test_a_file_of_a_batch_that_is_refused_is_deleted_again(tmp_path: Path):
     assert gateway.asked == [("POST", "/v1/files"), ("POST", "/v1/batches"), ("DELETE", "/v1/files/file-1")]
     assert gateway.headers[1]["x-model-provider"] == "x"
     assert gateway.headers[1]["x-bf-batch-mode"] == "direct"
+
+
+@FAST
+def test_what_was_sent_to_a_gateway_that_went_away_is_sent_again_and_done_once(tmp_path: Path):
+    path = tmp_path / "requests.jsonl"
+    path.write_bytes(CALL)
+    down, made = refuses(503, "Redis is down."), says(200, {"id": "batch_1"})
+    with peer(breaks_off(b"{"), down, says(200, {"id": "file-1"}), down, breaks_off(b"{"), made) as gateway:
+        result = hermod("submit", str(path), url=gateway.url)
+    assert (result.exit_code, result.stdout) == (0, "batch_1\n")
+    assert result.stderr.startswith("trying again for 0.2 s: the connection to ")
+    assert [path for _, path in gateway.asked] == ["/v1/files"] * 3 + ["/v1/batches"] * 3
+    keys = [headers["idempotency-key"] for headers in gateway.headers]
+    assert (len(set(keys[:3])), len(set(keys[3:])), len(set(keys))) == (1, 1, 2)
+    assert gateway.taken > 3 * len(CALL)
+
+
+@FAST
+def test_a_retry_that_was_not_answered_is_asked_for_again_and_done_once():
+    with peer(breaks_off(b"{"), says(200, {"id": "msgbatch_2"})) as gateway:
+        result = hermod("batches", "retry", MSGBATCH, url=gateway.url)
+    assert (result.exit_code, result.stdout) == (0, "msgbatch_2\n")
+    assert len({headers["idempotency-key"] for headers in gateway.headers}) == 1
+
+
+@FAST
+def test_a_gateway_that_stays_away_while_it_is_sent_to_is_given_up(tmp_path: Path):
+    path = tmp_path / "requests.jsonl"
+    path.write_bytes(CALL)
+    with peer(breaks_off(b"{")) as gateway:
+        result = hermod("submit", str(path), url=gateway.url)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.endswith("What was sent may have been taken: look before it is sent again.\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is sent")
+def test_ctrl_c_while_it_is_sent_says_that_a_batch_may_be_there(tmp_path: Path):
+    path = tmp_path / "requests.jsonl"
+    path.write_bytes(CALL)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environ = {**os.environ, "HERMOD_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        command = [sys.executable, "-m", "deploy.cli", "submit", str(path)]
+        with subprocess.Popen(
+            command,
+            env=environ,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - no other thread
+        ) as sending:
+            connection, _ = silent.accept()
+            with connection:
+                assert connection.recv(1)
+                sending.send_signal(signal.SIGINT)
+                _, said = sending.communicate(timeout=20)
+    assert (sending.returncode, said) == (
+        1,
+        "\nstopped; a batch may have been made nevertheless: hermod batches list\n",
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="writes to a disk that is full")
+@pytest.mark.parametrize("arguments", [["list", "--json"], ["results", MSGBATCH]])
+def test_what_cannot_be_written_is_told_and_no_success(arguments):
+    row = {"custom_id": "a", "result": {"type": "succeeded"}}
+    replies = [listing(1, 1, more=False)] if arguments[0] == "list" else [ENDED, says(200, json.dumps(row).encode())]
+    with peer(*replies) as gateway, Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "deploy.cli", "batches", *arguments]
+        environ = {**os.environ, "HERMOD_URL": gateway.url}
+        done = subprocess.run(command, env=environ, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "Error: No space left on device; not all was written.\n"
 
 
 _WITH_PEAK = """

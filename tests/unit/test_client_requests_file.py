@@ -100,6 +100,11 @@ def test_of_many_problems_the_first_are_shown():
     assert (len(caught.value.shown), caught.value.count) == (PROBLEMS_SHOWN, PROBLEMS_SHOWN + 5)
 
 
+@pytest.mark.parametrize("content", [b'[{"custom_id":"a"}]', b"\xef\xbb\xbf [\n  {\n"])
+def test_a_json_array_is_told_as_one_problem(content):
+    assert problems(content) == ["line 1: this is a JSON array; write one request a line, as jq -c '.[]' does"]
+
+
 def test_a_file_of_nothing_is_refused():
     assert problems() == ["it is empty; each line is one request"]
 

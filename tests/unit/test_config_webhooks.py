@@ -52,6 +52,7 @@ def test_without_secrets_neither_they_nor_headers_are_read_and_their_variables_m
     [
         ({"name": ""}, "name"),
         ({"name": "a b"}, "name"),
+        ({"name": "deliveries"}, "name"),
         ({"url": "http://example.com/"}, "url"),
         ({"url": "https://example.com:444/"}, "url"),
         ({"url": None}, "url"),

@@ -1,16 +1,19 @@
 """How the console writes figures and draws charts, what its filters mean, and how a batch goes."""
 
+import msgspec
 import pytest
 
 from api.console.batches import course
 from api.console.charts import bars, dots, percentile
+from api.console.failures import Failed, failures, read_line
 from api.console.jobs import UNFINISHED, read_wanted
-from api.console.render import ago, dollars, query, size, span, spent
-from shared.batches import Batch, BatchState, Counts, Progress, Spent
+from api.console.render import ago, dollars, period, query, size, span, spent, unix_ms
+from shared.batches import Batch, BatchState, Counts, Progress, Spent, blob
 from shared.errors import InvalidRequest
 from shared.job_index import Standing
 from shared.job_register import Place, Register
 from shared.jobs import State
+from shared.stores.memory import MemoryBlobs
 from tests.made import a_job
 
 NANO = 1_000_000_000
@@ -36,7 +39,15 @@ def test_a_length_of_time_has_one_unit(ms, text):
 
 
 @pytest.mark.parametrize(
-    ("past", "text"), [(0, "just now"), (999, "just now"), (1500, "1 s ago"), (-50, "just now"), (180_000, "3 min ago")]
+    ("past", "text"),
+    [
+        (0, "just now"),
+        (999, "just now"),
+        (1500, "1 s ago"),
+        (180_000, "3 min ago"),
+        (-50, "now"),
+        (-30_000, "in 30 s"),
+    ],
 )
 def test_a_time_is_told_from_now(past, text):
     assert ago(1_000_000_000 - past, 1_000_000_000) == text
@@ -154,3 +165,69 @@ def test_the_time_a_batch_still_takes_follows_from_its_rate():
         batch=batch, state=BatchState.COMPLETED, started_ms=1000, ended_ms=21_000, counts=Counts(succeeded=100)
     )
     assert (course(done, 99_000).rate, course(done, 99_000).left_ms) == (5.0, None)
+
+
+def test_a_time_is_read_as_the_administration_writes_it():
+    assert unix_ms("2026-11-21T19:17:45.912Z") == 1_795_288_665_912
+    assert unix_ms(None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("1M", "month"), ("30d", "30 days"), ("1h", "hour"), ("5m", "5 minutes"), ("soon", "soon")]
+)
+def test_a_period_is_told_in_words(text, words):
+    assert period(text) == words
+
+
+def failed_line(name: str) -> bytes:
+    return b'{"custom_id":"%b","result":{"type":"expired"}}' % name.encode()
+
+
+A_BATCH = Batch(
+    id="b", owner="o", surface="anthropic", dialect="anthropic", provider="p", total=9, shards=300, created_ms=0
+)
+
+
+def anthropic_error(kind: str, message: str) -> dict:
+    return {"type": "errored", "error": {"type": "error", "error": {"type": kind, "message": message}}}
+
+
+@pytest.mark.parametrize(
+    ("row", "failed"),
+    [
+        ({"result": {"type": "canceled"}}, Failed("a", "canceled")),
+        (
+            {"result": anthropic_error("overloaded_error", "Overloaded")},
+            Failed("a", "errored", "overloaded_error", 0, "Overloaded"),
+        ),
+        (
+            {"result": anthropic_error("invalid_request_error", "not `a secret`")},
+            Failed("a", "errored", "invalid_request_error"),
+        ),
+        (
+            {"response": {"status_code": 429, "body": {"error": {"message": "Slow", "type": "rate_limit_error"}}}},
+            Failed("a", "errored", "rate_limit_error", 429, "Slow"),
+        ),
+        ({"response": None, "error": {"code": "batch_expired", "message": "m"}}, Failed("a", "expired")),
+        ({"response": {"status_code": 500, "body": "garbage"}}, Failed("a", "errored", "", 500)),
+    ],
+)
+def test_what_failed_is_read_from_the_results_of_either_surface(row, failed):
+    line = msgspec.json.encode({"custom_id": "a", **row})
+    assert read_line(line, show_content=False) == failed
+    assert ("secret" in read_line(line, show_content=True).message) == (b"secret" in line)
+
+
+async def test_what_failed_comes_in_pages_that_go_on_within_a_shard_and_across_empty_ones():
+    blobs = MemoryBlobs()
+    names = [f"item-{number}" for number in range(90)]
+    await blobs.put(blob("b", "err", 2), b"\n".join(map(failed_line, names[:70])) + b"\n")
+    await blobs.put(blob("b", "err", 180), b"\n".join(map(failed_line, names[70:])) + b"\n")
+    found, after, pages = [], "", 0
+    while pages == 0 or after:
+        page = await failures(blobs, A_BATCH, list(range(300)), after=after, count=50, show_content=False)
+        found, after, pages = found + [row.custom_id for row in page.rows], page.next, pages + 1
+    assert found == names
+    assert pages < 6
+    with pytest.raises(InvalidRequest):
+        await failures(blobs, A_BATCH, [], after="1_x", count=50, show_content=False)

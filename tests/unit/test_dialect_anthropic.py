@@ -146,7 +146,7 @@ def test_a_wrong_envelope_is_refused_with_the_path_of_the_field(fields, param, m
         (b'"text"', "must be a JSON object"),
         (b'{"model": "\xff"}', "UTF-8"),
         (body(unread="x").replace(b'"x"', b'"\xff"'), "UTF-8"),
-        (b'{"a":' + b"[" * 100_000, "nested too deeply"),
+        (b'{"a":' + b"[" * 100_000, "nested more than 128 levels deep"),
     ],
 )
 def test_a_body_that_is_no_json_object_is_refused_with_the_place(raw, words):
@@ -600,8 +600,7 @@ def test_a_broken_stream_ends_with_an_error_event():
         (Garbled("x", provider="p"), 502, "api_error"),
         (Rejected("x", provider="p", upstream_status=400), 400, "invalid_request_error"),
         (Rejected("x", provider="p", upstream_status=422), 400, "invalid_request_error"),
-        (Rejected("x", provider="p", upstream_status=402, upstream_type="billing_error"), 402, "billing_error"),
-        (Rejected("x", provider="p", upstream_status=400, upstream_type="billing_error"), 400, "billing_error"),
+        (RateLimited("x", provider="p", upstream_status=402, upstream_type="billing_error"), 429, "rate_limit_error"),
         (
             Rejected("x", provider="p", upstream_status=404, upstream_type="invalid_request_error"),
             404,

@@ -629,7 +629,7 @@ def test_a_broken_stream_ends_with_an_error_and_without_done() -> None:
         (LimitExceeded("x"), 429, "rate_limit_error", "rate_limit_exceeded"),
         (StoreError("x"), 503, "server_error", "service_unavailable"),
         (AuthFailed("x", provider="p", upstream_status=401), 502, "server_error", None),
-        (RateLimited("x", provider="p", code="insufficient_quota"), 429, "rate_limit_error", "insufficient_quota"),
+        (RateLimited("x", provider="p", code="insufficient_quota"), 429, "insufficient_quota", "insufficient_quota"),
         (Overloaded("x", provider="p", upstream_status=529), 503, "server_error", "overloaded"),
         (Unreachable("x", provider="p"), 502, "server_error", None),
         (TimedOut("x", provider="p"), 504, "server_error", "timeout"),

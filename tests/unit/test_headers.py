@@ -24,6 +24,7 @@ def test_x_bf_async_submits_only_when_true(value, expected):
         *(("x-bf-async-job-result-ttl", value) for value in ("", "0", "-1", "abc", "1.5", "7201", "9" * 5000, "٣")),
         ("x-bf-async-wait", "soon"),
         ("prefer", "wait=x"),
+        ("x-bf-disable-content-logging", "perhaps"),
     ],
 )
 def test_a_bad_header_is_refused_by_name(name, value):
@@ -54,6 +55,13 @@ def test_a_route_without_jobs_refuses_to_make_one(value, refused):
             refuse_async({"x-bf-async": value})
     else:
         refuse_async({"x-bf-async": value})
+
+
+@pytest.mark.parametrize("value", ["true", "false", "1", "0", ""])
+def test_what_is_not_to_be_logged_never_is_and_the_wish_stays_here(value):
+    sent = {"x-bf-disable-content-logging": value}
+    assert wishes(sent, CLIENT) == wishes({}, CLIENT)
+    assert forwarded(sent, ClientSettings(header_filter_config=HeaderFilter(allowlist=("*",)))) == {}
 
 
 def test_only_what_is_allowed_travels_to_the_provider():

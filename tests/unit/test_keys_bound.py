@@ -28,6 +28,7 @@ class Asked(msgspec.Struct):
     job: Job
     body: bytes = BODY
     attempts: tuple[Attempt, ...] = ()
+    record: str = ""
 
 
 def keeping(heads: list[str], status: int = 200, headers: str = "", body: Any = ANSWER) -> Handler:

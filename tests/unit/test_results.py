@@ -60,6 +60,23 @@ def test_an_answer_printed_over_several_lines_becomes_one_line_and_means_the_sam
 
 
 @pytest.mark.parametrize("surface", ["anthropic", "openai"])
+@pytest.mark.parametrize("status", [200, 400])
+def test_what_pythons_splitlines_cuts_at_is_written_out(surface, status):
+    text = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\x1dh\x1ei\rj\nkÂà\u2027\u202al"
+    body = msgspec.json.encode({"text": text})
+    outcome = Outcome(status=status, body=body)
+    for written in (
+        answered(a_batch(surface), an_item(text), UUID, REQUEST, outcome)[1],
+        unrun(a_batch(surface), an_item(text), UUID, Ending.CANCELED),
+    ):
+        [only] = written.decode().splitlines()
+        assert json.loads(only)["custom_id"] == text
+    _, read = line(surface, status, body)
+    held = "error" if status == 400 else "message"
+    assert (read["result"][held] if surface == "anthropic" else read["response"]["body"]) == {"text": text}
+
+
+@pytest.mark.parametrize("surface", ["anthropic", "openai"])
 @pytest.mark.parametrize("custom_id", ['"', "\\", "ä\u2028\n", "%b %d"])
 def test_any_custom_id_comes_back_as_it_was(surface, custom_id):
     _, written = line(surface, 200, b"{}", custom_id)

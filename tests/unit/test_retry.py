@@ -31,8 +31,9 @@ def error(kind, **facts):
         (error(Overloaded), 2, BATCH, Decision(Next.WAIT, 0.5)),
         (error(Overloaded), 2, ASYNC_MORE, Decision(Next.FALLBACK)),
         (error(Rejected, upstream_status=400), 0, MORE, Decision(Next.FAIL)),
-        (error(Rejected, upstream_status=402), 0, MORE, Decision(Next.FALLBACK)),
-        (error(Rejected, upstream_status=402), 0, KEYS, Decision(Next.NEXT_KEY)),
+        (error(RateLimited, upstream_status=402, should_retry=False), 0, ALONE, Decision(Next.FAIL)),
+        (error(RateLimited, upstream_status=402, should_retry=False), 0, MORE, Decision(Next.FALLBACK)),
+        (error(RateLimited, upstream_status=402, should_retry=False), 0, KEYS, Decision(Next.NEXT_KEY)),
         (error(AuthFailed), 0, ALONE, Decision(Next.FAIL)),
         (error(AuthFailed), 0, MORE, Decision(Next.FALLBACK)),
         (error(AuthFailed), 0, KEYS, Decision(Next.NEXT_KEY)),
@@ -134,6 +135,19 @@ def test_after_a_call_that_may_be_running_the_targets_of_the_same_provider_are_p
     assert place(attempts(["fallback"], TimedOut), providers).index == 2
     assert place(attempts(["fallback"], Unreachable), providers).index == 1
     assert place(attempts(["fallback"], TimedOut), ["openai", "openai"]).index == 2
+
+
+def test_where_there_are_other_keys_the_limits_say_which_may_be_called_and_when():
+    for retry_after_s in (None, 7, 50_000):
+        limited = error(RateLimited, retry_after_s=retry_after_s)
+        assert decide(limited, Place(), NETWORK, KEYS, jitter=1.0) == Decision(Next.WAIT, 0)
+
+
+def test_a_job_that_is_to_wait_for_hours_asks_now_and_then_and_one_without_the_time_fails():
+    limited = error(RateLimited, retry_after_s=50_000)
+    assert decide(limited, Place(), NETWORK, Chances(lane=Lane.BATCH, left_s=1e9)) == Decision(Next.WAIT, 600)
+    assert decide(limited, Place(), NETWORK, Chances(lane=Lane.ASYNC, left_s=40_000)) == Decision(Next.FAIL)
+    assert decide(limited, Place(), NETWORK, ALONE) == Decision(Next.FAIL)
 
 
 @pytest.mark.parametrize("kind", [Rejected, AuthFailed, RateLimited, Overloaded, Unreachable, TimedOut, Garbled])

@@ -1,6 +1,6 @@
 import pytest
 
-from shared.sse import COMMENT, Frame, FrameReader, write
+from shared.sse import COMMENT, Frame, FrameReader, note, noted, write
 
 STREAM = b'event: a\r\ndata: {"x":1}\r\n\r\n: ping\n\ndata: one\ndata: two\n\ndata:bare\r\r'
 
@@ -38,3 +38,12 @@ def test_what_is_written_is_read_back():
 
 def test_line_ends_between_the_tokens_of_written_json_do_not_end_the_line():
     assert write(b'{\n "a":\r\n "x\\ny"}', "e") == b'event: e\ndata: {  "a":   "x\\ny"}\n\n'
+
+
+def test_what_is_noted_is_read_off_the_first_piece_and_is_a_comment_to_everybody_else():
+    headers = {"x-bf-provider": "openai", "x-bf-model": "gpt-4o"}
+    piece = note(headers) + write(b"{}", "a")
+    assert noted(piece) == (headers, write(b"{}", "a"))
+    assert [frame.data for frame in FrameReader().feed(piece)] == [b"", b"{}"]
+    assert noted(write(b"{}")) == ({}, write(b"{}"))
+    assert noted(b": served with a smile\n\n") == ({}, b": served with a smile\n\n")

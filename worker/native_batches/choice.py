@@ -6,7 +6,7 @@ from collections import Counter
 
 import msgspec
 
-from shared.batches import Batch, Item, blob, items_of
+from shared.batches import MOST_GROUPS, Batch, Item, blob, items_of
 from shared.errors import InvalidRequest
 from shared.ids import now_ms
 from shared.stores.blobs import BlobMissing, Blobs
@@ -17,8 +17,6 @@ from worker.routing import Router
 
 RESERVE_MS = 3 * 3_600_000
 """How long before the end of its window a batch is taken back from its provider, to be run directly."""
-MOST_GROUPS = 16
-"""Groups of one batch; items of further models, those with the fewest, run directly."""
 LEAST_ITEMS = 10
 """Of a group that `auto` makes: half the price of fewer requests is not worth the wait of up to a day."""
 

@@ -13,7 +13,7 @@ from shared.errors import Garbled, ProviderError, Rejected
 from worker.exchange import Sign
 from worker.native_batches.wires import Ask, BatchWire, Line, Seen
 from worker.routing import Target
-from worker.transport import Call, Transport
+from worker.transport import MIB, Call, Transport
 
 log = logging.getLogger("hermod.worker")
 
@@ -36,6 +36,7 @@ class Client:
         self._transport = transport
         self._sign = sign
         self._target = target
+        self._name = target.row.name
         self._wire = wire
         self._headers = headers
 
@@ -78,7 +79,8 @@ class Client:
         """
         unclear, after = False, ""
         while True:
-            batches, after = self._read(self._wire.listed, await self._send(self._wire.newest(after)))
+            page = self._wire.newest(after)
+            batches, after = self._read(self._wire.listed, await self._send(page))
             for seen in batches:
                 if seen.created_s < since_s - SKEW_S:
                     after = ""
@@ -89,19 +91,28 @@ class Client:
                     if seen.ended and await self._is_of(seen, mark):
                         return seen.id
                     unclear = unclear or not seen.ended
-            if not after:
+            if not after or self._wire.newest(after) == page:  # a list that does not go on would never end
                 break
         if unclear:
             raise Unclear
         return ""
 
     async def lines(self, seen: Seen) -> AsyncIterator[Line]:
-        """What the requests of an ended batch came to, in any order."""
+        """What the requests of an ended batch came to, in any order; what cannot be read is left out."""
         for line in seen.lines:
-            yield self._read(self._wire.read, line)
+            if found := self._line(line):
+                yield found
         for result in seen.results:
             async for line in self._lines(result):
-                yield self._read(self._wire.read, line)
+                if found := self._line(line):
+                    yield found
+
+    def _line(self, line: bytes) -> Line | None:
+        try:
+            return self._read(self._wire.read, line)
+        except Garbled:
+            log.warning("a line of a native batch's results cannot be read")
+            return None
 
     async def _is_of(self, seen: Seen, mark: str) -> bool:
         async for line in self.lines(seen):
@@ -109,13 +120,15 @@ class Client:
         return False
 
     async def _lines(self, result: Ask) -> AsyncIterator[bytes]:
-        """The lines of a document of any size, one in memory."""
-        rest = b""
+        """The lines of a document of any size, one in memory, which is an answer and may be as long as one."""
+        rest, longest = b"", self._target.provider.network.max_response_mb * MIB
         async with self._transport.stream(await self._call(result)) as answer:
             if answer.status >= 300:  # noqa: PLR2004 - a redirect is never followed: the key is bound to its host
                 raise self._error(answer.status, dict(answer.headers), await answer.read())
             async for chunk in answer.chunks():
                 *whole, rest = (rest + chunk).split(b"\n")
+                if len(rest) > longest:
+                    raise Garbled("A line of the results is too long: see max_response_mb.", provider=self._name)
                 for line in whole:
                     if line.strip():
                         yield line
@@ -142,7 +155,7 @@ class Client:
                 "content-type": ask.content_type,
             },
             body=ask.body,
-            provider=target.row.name,
+            provider=self._name,
             timeout_s=network.default_request_timeout_in_seconds,
             idle_s=network.stream_idle_timeout_in_seconds,
         )
@@ -152,4 +165,4 @@ class Client:
         try:
             return decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as cause:
-            raise Garbled("The provider's batch API cannot be read.", provider=self._target.row.name) from cause
+            raise Garbled("The provider's batch API cannot be read.", provider=self._name) from cause

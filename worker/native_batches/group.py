@@ -19,10 +19,11 @@ from msgspec.structs import replace
 
 from shared.batch_records import named_after
 from shared.batches import Batch, BatchState, Spent
-from shared.errors import AuthFailed, GatewayError, InvalidRequest, ProviderError, Rejected
+from shared.errors import AuthFailed, Garbled, GatewayError, InvalidRequest, NotPermitted, ProviderError, Rejected
 from shared.ids import now_ms
 from shared.jobs import Outcome
 from worker.exchange import TryLater
+from worker.executor import Executor
 from worker.failpoints import reach
 from worker.item_records import ItemRecords
 from worker.items import outlast
@@ -42,10 +43,10 @@ log = logging.getLogger("hermod.worker")
 
 GIVE_UP_MS = 600_000
 """How long the provider has to end a batch that was cancelled; OpenAI takes up to ten minutes."""
-FIRST_S, LONGEST_S = 5.0, 300.0
+FIRST_S, LONGEST_S = 5.0, 60.0
 """Shortest and longest time between two looks; in between a quarter of the time since it was sent."""
 SETTLED_MS = 60_000
-"""When a batch that the provider does not list is taken as never accepted."""
+"""When a batch that the provider does not list is taken as never accepted, and one that it does not know as gone."""
 PART_ITEMS = 10_000
 PART_BYTES = 24 * 1024 * 1024
 """Most of what is sent as one batch, for a worker holds it in memory; a provider's own limit may be lower."""
@@ -64,6 +65,7 @@ class Means(msgspec.Struct, frozen=True):
     paper: Paper
     transport: Transport
     signer: Signer
+    executor: Executor
 
 
 class GroupRun:
@@ -86,7 +88,7 @@ class GroupRun:
     async def advance(self) -> None:
         """Do what can be done now. Raises TryLater when something has not ended, LeaseLost, StoreError, BlobMissing."""
         parts = await self._means.noted.parts(self._batch.id, self._number)
-        closing = now_ms() >= self._takeover_ms or await self._cancelling()
+        closing = now_ms() >= self._takeover_ms or await self._cancelling() or await self._is_barred()
         for number, part in enumerate(parts):
             if not part.ended:
                 parts[number] = await self._advance_part(number, part, closing)
@@ -102,6 +104,14 @@ class GroupRun:
         if state == "lost":
             raise LeaseLost(self._lease.id)
         return state == BatchState.CANCELLING
+
+    async def _is_barred(self) -> bool:
+        """Whether the owner may ask for nothing any more: what the provider has not done, the shards refuse."""
+        try:
+            await self._means.executor.grant(replace(self._lease.job, owner=self._batch.owner))
+        except NotPermitted:
+            return True
+        return False
 
     def _delay_s(self, running: list[Part]) -> float:
         now = now_ms()
@@ -187,7 +197,7 @@ class GroupRun:
             try:
                 part = await self._follow(number, part)
             except ProviderError as error:
-                if error.upstream_status == 404:  # noqa: PLR2004 - the provider has it no longer
+                if error.upstream_status == 404 and now_ms() >= part.sent_ms + SETTLED_MS:  # noqa: PLR2004 - no longer
                     return await self._end(number, part)
                 log.info("a native batch: %s", type(error).__name__, extra={"job_id": self._lease.id})
         if not part.ended and part.closed_ms and now_ms() >= part.closed_ms + GIVE_UP_MS:
@@ -205,7 +215,10 @@ class GroupRun:
             error = Rejected(seen.failure, provider=self._group.provider, upstream_status=400)
             part = await self._refuse(number, part, error)
         else:
-            await self._fetch(client, number, part, seen)
+            try:
+                await self._fetch(client, number, part, seen)
+            except Garbled:  # and will be the next time: the shards run what has not been read
+                log.warning("the rest of a native batch's results is given up", extra={"job_id": self._lease.id})
             part = await self._end(number, part)
         await client.clear(seen)
         return part
@@ -213,7 +226,7 @@ class GroupRun:
     async def _refuse(self, number: int, part: Part, error: ProviderError) -> Part:
         """The provider does not take it: who asked for no other way hears why, the others' items run directly."""
         if self._batch.mode == "native":
-            for held in (await self._held(part)).values():
+            for held in await self._held(part):
                 await self._keep(held, failed(held.begun, error), Spent())
         return await self._end(number, part)
 
@@ -221,15 +234,19 @@ class GroupRun:
 
     async def _fetch(self, client: Client, number: int, part: Part, seen: Seen) -> None:
         """Keep every result as its item's end; a second time changes nothing. Raises ProviderError."""
-        waiting, mark = await self._held(part), self._mark(number)
+        mark = self._mark(number)
+        waiting = {f"{mark}-{held.item.index}": held for held in await self._held(part)}
         together: list[tuple[Held, Line]] = []
-        async for line in client.lines(seen):
-            sent_as, _, index = line.custom_id.rpartition("-")
-            if sent_as == mark and line.status and index.isdigit() and (held := waiting.pop(int(index), None)):
-                together.append((held, line))
-            if len(together) == KEPT_AT_ONCE:
-                await asyncio.gather(*(self._read(*each) for each in together))
-                together.clear()
+        try:
+            async for line in client.lines(seen):
+                if line.status and (held := waiting.pop(line.custom_id, None)):
+                    together.append((held, line))
+                if len(together) == KEPT_AT_ONCE:
+                    kept, together = together, []
+                    await asyncio.gather(*(self._read(*each) for each in kept))
+        except ProviderError:
+            await asyncio.gather(*(self._read(*each) for each in together))
+            raise
         await asyncio.gather(*(self._read(*each) for each in together))
 
     async def _read(self, held: Held, line: Line) -> None:
@@ -238,17 +255,16 @@ class GroupRun:
     async def _keep(self, held: Held, outcome: Outcome, spent: Spent) -> None:
         request_id = held.begun.job.request_id
         ending, line = answered(self._batch, held.item, held.uuid, request_id, outcome)
-        claim = (self._lease.id, self._lease.fence, self._batch.id, held.shard)
+        claim = (self._lease.id, self._lease.fence, self._batch, held.shard)
         end = self._means.records.end_item
         kept = partial(end, *claim, index=held.item.index, ending=ending, line=line, spent=spent)
         if await outlast(kept) == "lost":
             raise LeaseLost(self._lease.id)
 
-    async def _held(self, part: Part) -> dict[int, Held]:
-        """The items of a part by index."""
+    async def _held(self, part: Part) -> list[Held]:
+        """The items of a part."""
         shards = range(part.first, part.until)
-        found = [held for shard in shards for held in await self._means.chooser.held(self._batch, self._group, shard)]
-        return {held.item.index: held for held in found}
+        return [held for shard in shards for held in await self._means.chooser.held(self._batch, self._group, shard)]
 
     # --- what belongs together ------------------------------------------------------------------------
 

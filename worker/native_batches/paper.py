@@ -5,10 +5,13 @@ So an item is edited, rendered and translated back by the very code that runs it
 
 from __future__ import annotations
 
+import logging
+
 from shared.batches import Spent
 from shared.dialects import DIALECTS
 from shared.errors import GatewayError
 from shared.jobs import Outcome
+from shared.logs import where
 from shared.prices import Prices
 from worker.attachments import Attachments
 from worker.begun import Begun
@@ -17,6 +20,8 @@ from worker.exchange import Media, TryLater
 from worker.executor import Executor
 from worker.routing import Router
 from worker.transport import Answer, Call, Transport
+
+log = logging.getLogger("hermod.worker")
 
 
 class _Sent(Exception):
@@ -60,10 +65,20 @@ class Paper:
             await self._writer.run(begun)
         except _Sent as sent:
             return sent.call
+        except (GatewayError, TryLater):
+            raise
+        except Exception as error:
+            raise _defect(error) from error
         raise AssertionError("an executor sends before it has an outcome")
 
     async def read(self, begun: Begun, status: int, body: bytes) -> tuple[Outcome, Spent]:
         """The outcome of an item that was answered so, an error in the dialect's own body too, and what it has cost."""
+        try:
+            return await self._read(begun, status, body)
+        except Exception as error:  # noqa: BLE001 - one answer must not keep its batch from ending
+            return failed(begun, _defect(error)), Spent()
+
+    async def _read(self, begun: Begun, status: int, body: bytes) -> tuple[Outcome, Spent]:
         executor = Executor(self._router, _Answering(Answer(status, {}, body)), prices=self._prices)
         try:
             answered = await executor.run(begun)
@@ -75,6 +90,11 @@ class Paper:
         provider, _, model = begun.job.model.partition("/")
         outcome, saved = at_batch_price(answered, self._prices, self._router.target(provider, model))
         return outcome, spent_on(outcome, native=True, saved=saved)
+
+
+def _defect(error: Exception) -> GatewayError:
+    log.error("an item of a native batch failed: %s", where(error))
+    return GatewayError("The gateway failed on this request.", code="internal")
 
 
 def failed(begun: Begun, error: GatewayError) -> Outcome:

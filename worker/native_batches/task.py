@@ -4,8 +4,8 @@
 the others run at once, as one job, and once nobody has more to do in it, the shard runs as any other: it finds items
 ended that have a result, runs what is left, and writes the results out.
 
-From RESERVE_MS before the window's end, or when the batch is cancelled, a group's job cancels what still runs at the
-provider, keeps what has a result and leaves the rest to the shards.
+From RESERVE_MS before the window's end, or when the batch is cancelled or its owner's key revoked, a group's job
+cancels what still runs at the provider, keeps what has a result and leaves the rest to the shards.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from shared.stores.blobs import BlobMissing, Blobs
 from shared.stores.redis import RedisStore
 from worker.attachments import Attachments
 from worker.exchange import Media
+from worker.executor import Executor
 from worker.item_records import ItemRecords
 from worker.items import outlast
 from worker.lease import Lease, LeaseLost
@@ -34,6 +35,9 @@ from worker.native_batches.records import REST, NativeRecords, Plan
 from worker.routing import Router
 from worker.signing import Signer
 from worker.transport import Transport
+
+MOST_CRASHES = 12
+"""Workers that a group's job may take down: more than it meets by chance on the many short looks of a day."""
 
 Release: TypeAlias = Callable[[Iterable[int]], Awaitable[None]]
 """Lets shards run; doing so again changes nothing."""
@@ -48,9 +52,17 @@ class NativeBatches:
     """What a worker does for batches at providers' batch APIs."""
 
     def __init__(
-        self, store: RedisStore, blobs: Blobs, settings: Settings, attachments: Attachments, media: Media | None
+        self,
+        store: RedisStore,
+        blobs: Blobs,
+        executor: Executor,
+        settings: Settings,
+        *,
+        attachments: Attachments,
+        media: Media | None,
     ) -> None:
         self._store = store
+        self._executor = executor
         self._noted = NativeRecords(store)
         self._router = Router(settings)
         self._chooser = Chooser(blobs, self._router)
@@ -84,6 +96,10 @@ class NativeBatches:
             await release(range(batch.shards))
             return
         done = partial(self._done, lease, batch, plan, number, release)
+        if lease.crashes >= MOST_CRASHES:
+            log.error("a native batch is given up: it took down workers", extra={"job_id": lease.id})
+            await done(range(batch.shards))
+            return
         try:
             await GroupRun(self._means(), lease, batch, plan.groups[number], number, done).advance()
         except (BlobMissing, InvalidRequest) as error:
@@ -111,4 +127,13 @@ class NativeBatches:
             networks = {name: provider.network for name, provider in self._router.providers.items()}
             self._transport = Transport(networks=networks, max_bytes=MAX_RESULTS_BYTES)
         records = ItemRecords(self._store)
-        return Means(records, self._noted, self._router, self._chooser, self._paper, self._transport, self._signer)
+        return Means(
+            records,
+            self._noted,
+            self._router,
+            self._chooser,
+            self._paper,
+            self._transport,
+            self._signer,
+            self._executor,
+        )

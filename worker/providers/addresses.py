@@ -72,7 +72,13 @@ def path_of(settings: ProviderSettings, wire: PassThrough, operation: str, model
     if settings.allowed_requests is not None and settings.allowed_requests.isdisjoint(names):
         raise Unsupported(f"model: {settings.name} may not be asked for {names[0]}, say its settings.", param="model")
     own = next((name for name in names if name in settings.request_path_overrides), None)
-    return settings.request_path_overrides[own] if own else wire.path(operation, model, stream=stream)
+    if own:
+        return settings.request_path_overrides[own]
+    try:
+        return wire.path(operation, model, stream=stream)
+    except Unsupported as error:
+        message = f"model: provider {settings.name!r} cannot do this. {error.message}"
+        raise Unsupported(message, param="model", code=error.code) from error
 
 
 def _google_host(region: str) -> str:

@@ -36,10 +36,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
             (`reasoning_content` or `reasoning`); None when it refuses or ignores it.
         api_path: path prefix to add when the operator gives an origin only, no trailing slash.
         relays: other wires the provider speaks, on which a client's own bodies are passed through.
-        embeds: it has OpenAI's route for embeddings, though its own wire is another.
+        embeds: what asks it for embeddings, which its own wire has not; empty for none.
         batches: whose batch API the provider has, `anthropic`, `bedrock`, `gemini` or `openai`; empty for none.
         model_wires: (prefix, adapter) pairs: models whose name begins so are spoken to by that adapter instead.
         fetches: the provider itself fetches URLs of images and documents; else the worker does, and puts the bytes in.
+            Chat Completions has no place for a document's URL, so that the worker fetches those for all that speak it.
         reads: beginnings of URLs that one which does not fetch reads all the same: its own stores.
     """
 
@@ -56,7 +57,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_field: str | None = None
     api_path: str = ""
     relays: tuple[str, ...] = ()
-    embeds: bool = False
+    embeds: str = ""
     batches: str = ""
     model_wires: tuple[tuple[str, str], ...] = ()
     fetches: bool = True
@@ -118,6 +119,8 @@ class StreamTap(Protocol):
     """Watches a same-wire stream that is relayed as it came."""
 
     usage: Usage
+    answering: bool
+    """The answer itself has begun: what came before only opens the stream, and nobody misses it."""
     finished: bool
     """The provider ended the stream the way its wire demands."""
     final: bytes
@@ -169,6 +172,10 @@ class PassThrough(Protocol):
         Raises:
             ProviderError: the answer says that the provider failed.
         """
+        ...
+
+    def failed(self, body: bytes, row: Row) -> ProviderError | None:
+        """The error that a body under status 200 is instead of an answer; None for anything else."""
         ...
 
     def usage(self, body: bytes) -> Usage:
@@ -224,5 +231,9 @@ class Adapter(PassThrough, Protocol):
         ...
 
     def models(self, body: bytes) -> list[Model]:
-        """The provider's model list."""
+        """The provider's model list, or a page of it."""
+        ...
+
+    def next_page(self, body: bytes) -> str:
+        """What the URL's query must hold for the page of models after this one; empty for none."""
         ...

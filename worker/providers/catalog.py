@@ -9,7 +9,9 @@ from worker.providers.anthropic.vertex import ANTHROPIC_VERTEX
 from worker.providers.base import Adapter, PassThrough, Row
 from worker.providers.bedrock import BEDROCK
 from worker.providers.gemini import GEMINI
+from worker.providers.gemini.embeddings import VERTEX_EMBEDDINGS
 from worker.providers.openai import OPENAI
+from worker.providers.openai.embeddings import OPENAI_EMBEDDINGS
 from worker.providers.openai.responses import OPENAI_RESPONSES
 
 _YOUTUBE = ("https://www.youtube.com/", "https://youtube.com/", "https://m.youtube.com/", "https://youtu.be/")
@@ -49,7 +51,7 @@ _ROWS = (
         base_url="https://generativelanguage.googleapis.com/v1beta",
         auth="x-goog-api-key",
         batches="gemini",
-        embeds=True,
+        embeds="openai",
         fetches=False,
         reads=_GOOGLE,
     ),
@@ -58,6 +60,7 @@ _ROWS = (
         wire="gemini",
         auth="x-goog-api-key",
         model_wires=(("claude", "anthropic_vertex"),),
+        embeds="vertex",
         fetches=False,
         reads=_YOUTUBE,
     ),
@@ -139,6 +142,11 @@ def adapters() -> dict[str, Adapter]:
 def relays() -> dict[str, PassThrough]:
     """What passes bodies through on the wires that rows speak besides their own, by wire."""
     return {relay.wire: relay for relay in (OPENAI_RESPONSES,)}
+
+
+def embedders() -> dict[str, PassThrough]:
+    """What asks for embeddings where a row's own wire has none, by the name in `Row.embeds`."""
+    return {"openai": OPENAI_EMBEDDINGS, "vertex": VERTEX_EMBEDDINGS}
 
 
 def custom(name: str, base_provider_type: str) -> Row:

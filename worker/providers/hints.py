@@ -16,8 +16,15 @@ MAX_MESSAGE = 1_000
 MAX_EXCERPT = 200
 """Characters of a body that is not JSON, enough for the sentence a proxy answers with."""
 
+NO_CREDIT = "insufficient_quota"
+"""Code of the refusal of a key whose account has nothing left to spend, in OpenAI's word."""
+UNPAID = frozenset({NO_CREDIT, "billing_error", "billing_hard_limit_reached", "billing_not_active"})
+"""What the vendors call that: OpenAI, Anthropic, OpenAI again."""
+_PAYMENT_REQUIRED = 402
+
 _KINDS: dict[int, type[ProviderError]] = {
     401: AuthFailed,
+    _PAYMENT_REQUIRED: RateLimited,  # it is the gateway's account that is empty, not the caller's
     403: AuthFailed,
     408: TimedOut,
     429: RateLimited,
@@ -43,6 +50,11 @@ def excerpt(body: bytes) -> str | None:
     if not text or text.startswith(("<", "{", "[")) or not text.isprintable():
         return None
     return safe(text)[:MAX_EXCERPT]
+
+
+def is_unpaid(status: int, *words: str | None) -> bool:
+    """Whether the account has nothing left to spend: by the status, or by a word of `UNPAID` among type and code."""
+    return status == _PAYMENT_REQUIRED or not UNPAID.isdisjoint(words)
 
 
 def should_retry(headers: Mapping[str, str]) -> bool | None:

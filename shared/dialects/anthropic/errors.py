@@ -25,7 +25,8 @@ _TYPES: dict[int, str] = {
 }
 """`error.type` by status, as https://docs.claude.com/en/api/errors lists them; other 5xx are `api_error`."""
 
-_KEPT = frozenset(_TYPES.values()) | {"api_error"}
+_KEPT = (frozenset(_TYPES.values()) | {"api_error"}) - {"billing_error"}
+"""What a provider may call its error here; whose bill is not paid there is the gateway, not the caller."""
 
 _THREAD_UNSUPPORTED = "thread_unsupported_request"
 """The code upon which Anthropic's tool runner sends its history itself instead of relying on a server-side thread."""

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from shared.errors import InvalidRequest
+from shared.json_bounds import TOO_DEEP
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ def read(decoder: msgspec.json.Decoder[T], data: bytes | Raw, path: str = "") ->
     except msgspec.DecodeError as error:
         raise _malformed(str(error), bytes(data), path) from error
     except RecursionError as error:
-        raise at(path, "The request body is nested too deeply.") from error
+        raise at(path, TOO_DEEP) from error
 
 
 def check_text(body: bytes) -> None:

@@ -25,10 +25,12 @@ from shared.bodies import Bodies
 from shared.dialects import DIALECTS
 from shared.dialects.base import Head
 from shared.dialects.openai_responses import history, resource, states
+from shared.job_values import JobValues, pack
 from shared.jobs import Job, Outcome, Snapshot, State
 from shared.models import split_model
 from shared.provider_settings import NetworkSettings, ProviderKey, ProviderSettings
-from shared.queue import arq_record, pack, unpack_attempts, unpack_notice, unpack_outcome
+from shared.queue import arq_record
+from shared.sealing import CLEAR
 from shared.settings import ClientSettings, Settings
 from shared.stores.memory import MemoryBlobs
 from worker.executor import Executor
@@ -71,19 +73,23 @@ class Ended(NamedTuple):
 class Records:
     """What a lease writes about its job; stands for Redis."""
 
-    def __init__(self) -> None:
+    seal = CLEAR
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._values = job, JobValues(self.seal)
         self._pieces: list[bytes] = []
         self.ended: list[Ended] = []
 
     async def run(self, script: Any, _job_id: str, _fence: bytes, *written: Any) -> int:
         if script is APPEND:
             number, data, notice = written
-            assert unpack_notice(notice).seq == number == len(self._pieces) + 1
+            assert self._values.read_notice(notice).seq == number == len(self._pieces) + 1
             self._pieces.append(data)
         elif script is FINISH:
-            self.ended.append(Ended(written[0], unpack_outcome(written[1]), self._pieces))
-            unpack_attempts(written[2])
-            unpack_notice(written[4])
+            outcome = self._values.read_outcome(self._job, written[1])
+            assert outcome == self._values.read_notice(written[4]).outcome
+            self.ended.append(Ended(written[0], outcome, self._pieces))
+            self._values.read_attempts(self._job, written[2])
         else:
             raise AssertionError("nothing is tried again here")
         return 1
@@ -121,9 +127,10 @@ class Way:
         return job, within_bounds(lambda: self._run(self._worked(job, b"", handler)))
 
     async def _worked(self, job: Job, body: bytes, handler: Handler) -> Ended:
-        records = Records()
+        records = Records(job)
         transport = Transport(max_bytes=NEVER_LARGE, http=httpx.MockTransport(handler))
-        claimed = [job.id.encode(), b"1", arq_record(job.id, job.created_ms), pack(job), body, b"", b"0", b"0", b"0"]
+        payload = arq_record(job.id, job.created_ms)
+        claimed = [job.id.encode(), b"1", payload, pack(job), body, b"", b"0", b"0", b"0", b""]
         lease = Lease(records, claimed)  # type: ignore[arg-type] # stands for the store
         lease.read()
         executor = Executor(Router(_SETTINGS), transport)

@@ -36,6 +36,15 @@ def test_garbage_is_not_json(http, path):
         answer.json()
 
 
+@pytest.mark.parametrize("path", [MESSAGES, CHAT])
+def test_an_error_can_follow_the_head_of_a_stream(http, path):
+    answer = http.post(path, json=asked("sim-stream-error-head", stream=True))
+    events = [event for event in answer.text.split("\n\n") if event]
+    assert len(events) == 2
+    assert '"error"' not in events[0]
+    assert '"error"' in events[1]
+
+
 def test_a_fault_ordered_once_hits_each_body_once(http):
     bodies = [asked("sim-429-once", user=name) for name in ("one", "two", "one", "two")]
     assert [http.post(CHAT, json=body).status_code for body in bodies] == [429, 429, 200, 200]

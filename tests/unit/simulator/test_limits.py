@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import httpx
 import openai
@@ -10,6 +11,7 @@ import pytest
 
 from tests.contract.process import eventually
 from tests.unit.simulator.questions import CHAT, MESSAGES, asked
+from worker.limit_headers import scarce
 
 
 def conduct(http, **facts):
@@ -94,6 +96,118 @@ def test_the_ledger_tells_what_a_429_said(http, key):
         http.post(CHAT, json=asked("x", user="limited"))
     entries = http.get("/__ledger", params={"user": "limited"}).json()["entries"]
     assert [(entry["status"], entry["retry_after_s"] > 0) for entry in entries] == [(200, False), (429, True)]
+
+
+GEMINI, VERTEX = "/gemini/v1beta/models/m:generateContent", "/vertex/v1/projects/p/locations/l/publishers/google"
+CONVERSE = "/bedrock/model/m/converse"
+AZURE = "/azure/openai/deployments/mine/chat/completions?api-version=2024-10-21"
+CONTENTS = {"contents": [{"role": "user", "parts": [{"text": "x"}]}]}
+TURNS = {"messages": [{"role": "user", "content": [{"text": "x"}]}]}
+
+
+def refused(http, path, body):
+    """The second answer, beyond a limit of one."""
+    assert http.post(path, json=body).status_code == 200
+    answer = http.post(path, json=body)
+    assert answer.status_code == 429
+    return answer
+
+
+def told_names(answer):
+    return {name for name in answer.headers if "limit" in name or "retry" in name}
+
+
+def test_google_tells_in_the_body_which_quota_is_used_up_and_when_to_come_back(http, key):
+    http.headers["x-goog-api-key"] = key
+    conduct(http, key=key, requests_per_minute=1)
+    answer = refused(http, GEMINI, CONTENTS)
+    error = answer.json()["error"]
+    quota, retry = error["details"]
+    assert (error["status"], told_names(answer)) == ("RESOURCE_EXHAUSTED", set())
+    assert quota["violations"][0]["quotaId"] == "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"
+    assert quota["violations"][0]["quotaValue"] == "1"
+    assert re.fullmatch(r"5\ds", retry["retryDelay"])
+    assert "Please retry in 5" in error["message"]
+
+
+def test_a_quota_of_a_day_is_told_with_a_minutes_delay_by_google(http, key):
+    http.headers["x-goog-api-key"] = key
+    conduct(http, key=key, requests_per_day=1)
+    quota, retry = refused(http, GEMINI, CONTENTS).json()["error"]["details"]
+    assert "PerDay" in quota["violations"][0]["quotaId"]
+    assert retry["retryDelay"] == "60s"
+
+
+def test_vertex_says_only_that_it_is_exhausted(http, key):
+    conduct(http, key=key, requests_per_minute=1)
+    answer = refused(http, f"{VERTEX}/models/m:generateContent", CONTENTS)
+    assert (answer.json()["error"].keys(), told_names(answer)) == ({"code", "message", "status"}, set())
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"), [("requests_per_minute", "Too many requests,"), ("tokens_per_day", "Too many tokens per day,")]
+)
+def test_bedrock_throttles_and_says_no_more(http, key, limit, words):
+    http.headers.pop("x-api-key")
+    conduct(http, key=key, **{limit: 1})
+    answer = refused(http, CONVERSE, TURNS)
+    assert answer.headers["x-amzn-errortype"].startswith("ThrottlingException")
+    assert (answer.json()["message"].startswith(words), told_names(answer)) == (True, set())
+
+
+def test_azure_counts_requests_over_ten_seconds_and_tells_milliseconds(http, key):
+    http.headers["api-key"] = key
+    conduct(http, key=key, requests_per_minute=6)
+    headers = refused(http, AZURE, asked("x")).headers
+    assert (headers["x-ratelimit-limit-requests"], headers["x-ratelimit-renewalperiod-requests"]) == ("6", "60")
+    assert 9000 <= int(headers["retry-after-ms"]) <= 10_000
+
+
+@pytest.mark.parametrize(
+    ("form", "names"),
+    [
+        ("mistral", {"x-ratelimit-limit-req-minute", "x-ratelimit-remaining-req-minute"}),
+        ("together", {"x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "retry-after"}),
+        ("openrouter", {"x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"}),
+        ("groq", {"retry-after"}),
+        ("cerebras", {f"x-ratelimit-{what}-requests-minute" for what in ("limit", "remaining", "reset")}),
+        ("bare", set()),
+    ],
+)
+def test_a_key_can_be_limited_in_another_vendors_form(http, key, form, names):
+    conduct(http, key=key, requests_per_minute=1, form=form)
+    assert told_names(refused(http, CHAT, asked("x"))) == names
+
+
+@pytest.mark.parametrize(
+    ("form", "kinds"),
+    [
+        ("openai", {"requests", "tokens"}),
+        ("azure", {"requests", "tokens"}),
+        ("groq", {"requests-day", "tokens"}),
+        ("mistral", {"requests", "tokens"}),
+        ("cerebras", {"requests", "tokens"}),
+        ("together", {"requests-burst", "tokens-burst"}),
+        ("openrouter", {"requests"}),
+    ],
+)
+def test_what_each_form_tells_workers_read(http, key, form, kinds):
+    conduct(
+        http,
+        key=key,
+        requests_per_minute=60,
+        requests_per_day=int(form == "groq"),
+        tokens_per_minute=600,
+        burst_s=1,
+        form=form,
+    )
+    answers = [http.post(CHAT, json=asked("x")) for _ in range(3)]
+    read = {told.kind for answer in answers for told in scarce(form, answer.headers, time.time())}
+    assert read == kinds
+
+
+def test_a_form_that_nobody_has_is_refused(http):
+    assert http.post("/__keys", json={"key": "x", "form": "acme"}).status_code == 400
 
 
 def test_openais_sdk_reads_the_429(url, http, key):

@@ -53,6 +53,10 @@ class Anthropic:
         """As it came: nobody can ask for it by its id again."""
         return body
 
+    def failed(self, body: bytes, row: Row) -> ProviderError | None:
+        """See `errors.under_200`."""
+        return errors.under_200(row.name, body)
+
     def render(self, request_: ChatRequest, row: Row, operation: str = "chat") -> Rendered:
         """See `request.render`; of a count, what the endpoint takes."""
         rendered = request.render(request_, row.name)
@@ -89,6 +93,10 @@ class Anthropic:
     def models(self, body: bytes) -> list[Model]:
         """See `response.models`."""
         return response.models(body)
+
+    def next_page(self, body: bytes) -> str:
+        """See `response.next_page`."""
+        return response.next_page(body)
 
 
 ANTHROPIC: Adapter = Anthropic()

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, UnsetType
 
-from shared.errors import AuthFailed, ProviderError
-from worker.providers.hints import FIRST_SERVER_ERROR, excerpt, kind_of, retry_after_s, safe, should_retry
+from shared.errors import AuthFailed, ProviderError, RateLimited
+from worker.providers.hints import (
+    FIRST_SERVER_ERROR,
+    NO_CREDIT,
+    excerpt,
+    is_unpaid,
+    kind_of,
+    retry_after_s,
+    safe,
+    should_retry,
+)
 
 _STATUS_OF: dict[str, int] = {
     "invalid_request_error": 400,
@@ -25,9 +34,8 @@ _STATUS_OF: dict[str, int] = {
 }
 """What an error inside a stream would have had as its status; the stream's own was 200."""
 
-
-_PAYMENT_REQUIRED = 402
-_UNPAID = "billing_error"
+_OUT_OF_CREDIT = "credit balance is too low"
+"""Part of the message of a 400 that is about the account and not about the request."""
 
 
 class _Detail(Struct):
@@ -37,10 +45,14 @@ class _Detail(Struct):
 
 
 class _Body(Struct):
+    type: str | None = None
+    content: Raw | UnsetType = msgspec.UNSET
     error: _Detail | str | None = None
     message: str | None = None
     detail: Raw = Raw()
 
+
+_ERROR = b'"error"'
 
 _BODY = msgspec.json.Decoder(_Body)
 _ANYTHING = msgspec.json.Decoder()
@@ -50,17 +62,18 @@ _STRING = msgspec.json.Decoder(str)
 def error(provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
     """The answer as an error. `headers` are looked up in lower case."""
     said = _said(body)
-    kind = kind_of(status)
+    unpaid = is_unpaid(status, said.type) or _OUT_OF_CREDIT in (said.message or "")
+    kind = RateLimited if unpaid else kind_of(status)
     message = said.message or f"{provider} answered with status {status} and no message."
     if kind is AuthFailed:
         message = f"{provider} refused the gateway's credential: {message}"
-    unpaid = status == _PAYMENT_REQUIRED or said.type == _UNPAID
     return kind(
         message,
         provider=provider,
         upstream_status=status,
         upstream_type=said.type,
         details=_details(said.details),
+        code=NO_CREDIT if unpaid else None,
         retry_after_s=retry_after_s(headers),
         should_retry=False if unpaid else should_retry(headers),
     )
@@ -69,6 +82,18 @@ def error(provider: str, status: int, headers: Mapping[str, str], body: bytes) -
 def stream_error(provider: str, data: bytes) -> ProviderError:
     """The data of an `event: error` as the error its type stands for."""
     return error(provider, _STATUS_OF.get(_said(data).type or "", FIRST_SERVER_ERROR), {}, data)
+
+
+def under_200(provider: str, body: bytes) -> ProviderError | None:
+    """The error body that some servers answer under status 200; None for what holds an answer."""
+    if _ERROR not in body:
+        return None
+    try:
+        found = _BODY.decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    is_answer = found.content is not msgspec.UNSET or found.type not in {None, "error"}
+    return None if is_answer or found.error is None else stream_error(provider, body)
 
 
 def _said(body: bytes) -> _Detail:

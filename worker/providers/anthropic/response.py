@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw, Struct, structs
@@ -197,6 +198,15 @@ def models(body: bytes) -> list[Model]:
     except _UNREADABLE:
         return []
     return [model for raw in entries if (model := _model(raw)) is not None]
+
+
+def next_page(body: bytes) -> str:
+    """The query of the page of models after this one; empty for none."""
+    try:
+        found = _MODELS.decode(body)
+    except _UNREADABLE:
+        return ""
+    return f"after_id={quote(found.last_id, safe='')}" if found.has_more and found.last_id else ""
 
 
 def _model(raw: Raw) -> Model | None:

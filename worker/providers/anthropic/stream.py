@@ -29,6 +29,8 @@ _EVENT = msgspec.json.Decoder(answer.StreamEvent)
 _UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 _UNNUMBERED = -1
 _NO_INPUT = frozenset({b"", b"{}", b"null"})
+_OPENING = frozenset({None, "message_start", "ping"})
+"""Events before the first of the answer."""
 _DELTA_OF: dict[str, type] = {
     "text_delta": Text,
     "thinking_delta": Thinking,
@@ -233,7 +235,7 @@ class Tap:
 
     def __init__(self, provider: str) -> None:
         self.usage = Usage(known=False)
-        self.finished = False
+        self.answering = self.finished = False
         self._provider = provider
         self._counts = answer.Usage()
 
@@ -243,7 +245,8 @@ class Tap:
         Raises:
             ProviderError: the frame is an error event.
         """
-        match frame.event or _kind(frame.data):
+        kind = frame.event or _kind(frame.data)
+        match kind:
             case "message_start" | "message_delta":
                 self._count(frame.data)
             case "message_stop":
@@ -252,6 +255,7 @@ class Tap:
                 raise stream_error(self._provider, frame.data)
             case _:
                 pass
+        self.answering = self.answering or kind not in _OPENING
         return frame.raw
 
     def _count(self, data: bytes) -> None:

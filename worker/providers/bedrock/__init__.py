@@ -7,18 +7,18 @@ from urllib.parse import quote
 
 from shared.chat import ChatRequest, ChatResponse, Usage
 from shared.errors import ProviderError, Unsupported
-from shared.jobs import Job
 from shared.wire.bedrock import WIRE
-from worker.providers.base import Adapter, Model, Rendered, Row, StreamParser, StreamTap
+from worker.providers.base import Adapter, Model, Rendered, Row, StreamParser
 from worker.providers.base import Reader as AnyReader
 from worker.providers.bedrock import count, errors, request, response, stream
 from worker.providers.bedrock.frames import Reader
+from worker.providers.unspoken import Unspoken
 
 _ACTIONS = {"chat": "converse", "count_tokens": "count-tokens"}
 _STREAMED = "converse-stream"
 
 
-class _Bedrock:
+class _Bedrock(Unspoken):
     wire = WIRE
 
     def path(self, operation: str, model: str = "", *, stream: bool = False) -> str:
@@ -34,12 +34,6 @@ class _Bedrock:
         if key:
             made["authorization"] = f"Bearer {key}"
         return made
-
-    def edit(self, body: bytes, row: Row, model: str, operation: str = "chat") -> bytes:
-        raise _no_client()
-
-    def relabel(self, body: bytes, job: Job, asked: bytes) -> bytes:
-        return body
 
     def render(self, request_: ChatRequest, row: Row, operation: str = "chat") -> Rendered:
         rendered = request.render(request_, row.name)
@@ -60,9 +54,6 @@ class _Bedrock:
     def reader(self) -> AnyReader:
         return Reader()
 
-    def tap(self, row: Row, job: Job, asked: bytes) -> StreamTap:
-        raise _no_client()
-
     def error(self, row: Row, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         return errors.error(row.name, status, headers, body)
 
@@ -70,13 +61,13 @@ class _Bedrock:
         """Raise Unsupported: the models are listed at another address, which takes another signature."""
         raise _no_such("models")
 
+    def next_page(self, body: bytes) -> str:
+        """As `models`."""
+        raise _no_such("models")
+
 
 def _no_such(operation: str) -> Unsupported:
     return Unsupported(f"Bedrock's Converse API has no operation {operation!r}.", code="unsupported_operation")
-
-
-def _no_client() -> Unsupported:
-    return Unsupported("No client of the gateway speaks Converse.", code="unsupported_operation")
 
 
 BEDROCK: Adapter = _Bedrock()

@@ -8,7 +8,16 @@ import msgspec
 
 from shared.errors import AuthFailed, ProviderError, RateLimited
 from shared.wire.bedrock_answer import Failure
-from worker.providers.hints import FIRST_SERVER_ERROR, excerpt, kind_of, retry_after_s, safe, should_retry
+from worker.providers.hints import (
+    FIRST_SERVER_ERROR,
+    NO_CREDIT,
+    excerpt,
+    is_unpaid,
+    kind_of,
+    retry_after_s,
+    safe,
+    should_retry,
+)
 
 _STATUS_OF: dict[str, int] = {
     "validation": 400,
@@ -32,6 +41,8 @@ _STATUS_OF: dict[str, int] = {
 elsewhere: 424 for a model that broke, 400 for a quota or a signature."""
 
 _USED_UP = "servicequotaexceeded"
+_OF_THE_DAY, _OF_THE_DAY_S = "tokens per day", 600.0
+"""Words of a throttling that patience of seconds does not end; when the day ends AWS says nowhere, so it is tried."""
 _ERROR_TYPE = "x-amzn-errortype"
 
 _FAILURE = msgspec.json.Decoder(Failure)
@@ -57,13 +68,16 @@ def _made(provider: str, status: int, name: str, headers: Mapping[str, str], fai
     message = message or f"{provider} answered with status {status} and no message."
     if kind is AuthFailed:
         message = f"{provider} refused the gateway's credential: {message}"
+    told_s = retry_after_s(headers)
+    unpaid = kind is RateLimited and (is_unpaid(status) or short == _USED_UP)
     return kind(
         message,
         provider=provider,
         upstream_status=status,
         upstream_type=_bare(name) or None,
-        retry_after_s=retry_after_s(headers),
-        should_retry=False if kind is RateLimited and short == _USED_UP else should_retry(headers),
+        code=NO_CREDIT if unpaid else None,
+        retry_after_s=_OF_THE_DAY_S if told_s is None and _OF_THE_DAY in message else told_s,
+        should_retry=False if unpaid else should_retry(headers),
     )
 
 

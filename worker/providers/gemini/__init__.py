@@ -7,11 +7,11 @@ from urllib.parse import quote
 
 from shared.chat import ChatRequest, ChatResponse, Usage
 from shared.errors import ProviderError, Unsupported
-from shared.jobs import Job
 from shared.sse import FrameReader
 from shared.wire.gemini import WIRE
-from worker.providers.base import Adapter, Model, Reader, Rendered, Row, StreamParser, StreamTap
+from worker.providers.base import Adapter, Model, Reader, Rendered, Row, StreamParser
 from worker.providers.gemini import count, errors, request, response, stream
+from worker.providers.unspoken import Unspoken
 
 _METHODS = {"chat": "generateContent", "count_tokens": "countTokens"}
 _STREAMED = "streamGenerateContent?alt=sse"
@@ -19,7 +19,7 @@ _MODELS = "/models?pageSize=1000"
 """The API's largest page."""
 
 
-class _Gemini:
+class _Gemini(Unspoken):
     wire = WIRE
 
     def path(self, operation: str, model: str = "", *, stream: bool = False) -> str:
@@ -36,12 +36,6 @@ class _Gemini:
         if key:
             made |= {"authorization": f"Bearer {key}"} if row.auth == "bearer" else {row.auth: key}
         return made
-
-    def edit(self, body: bytes, row: Row, model: str, operation: str = "chat") -> bytes:
-        raise _no_client()
-
-    def relabel(self, body: bytes, job: Job, asked: bytes) -> bytes:
-        return body
 
     def render(self, request_: ChatRequest, row: Row, operation: str = "chat") -> Rendered:
         return request.render(request_, row, counted=operation == "count_tokens")
@@ -61,18 +55,14 @@ class _Gemini:
     def reader(self) -> Reader:
         return FrameReader()
 
-    def tap(self, row: Row, job: Job, asked: bytes) -> StreamTap:
-        raise _no_client()
-
     def error(self, row: Row, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         return errors.error(row.name, status, headers, body)
 
     def models(self, body: bytes) -> list[Model]:
         return response.models(body)
 
-
-def _no_client() -> Unsupported:
-    return Unsupported("No client of the gateway speaks Gemini's own wire.", code="unsupported_operation")
+    def next_page(self, body: bytes) -> str:
+        return response.next_page(body)
 
 
 GEMINI: Adapter = _Gemini()

@@ -10,17 +10,23 @@ from msgspec import Raw
 
 from shared.errors import AuthFailed, ProviderError
 from shared.wire import gemini_answer as answer
-from worker.providers.hints import FIRST_SERVER_ERROR, excerpt, kind_of, retry_after_s, safe, should_retry
+from worker.providers.gemini.quotas import quotas_of, wait_s
+from worker.providers.hints import (
+    FIRST_SERVER_ERROR,
+    NO_CREDIT,
+    excerpt,
+    is_unpaid,
+    kind_of,
+    retry_after_s,
+    safe,
+    should_retry,
+)
 
 _FIRST_ERROR = 400
 _LAST_ERROR = 599
 
 _BAD_KEY = re.compile(r"API_KEY_(?:INVALID|EXPIRED)|API key (?:not valid|expired)")
 """The reason, or the words, of a 400 that is about the key and not about the request."""
-_DELAY = re.compile(r"(\d{1,6}(?:\.\d+)?)s")
-"""A google.protobuf.Duration as JSON."""
-_LONG_GONE = "PerDay"
-"""Part of the id of a quota that no patience brings back, whatever delay is given with it."""
 
 _REFUSED = msgspec.json.Decoder(answer.Refused)
 _LIST = msgspec.json.Decoder(list[Raw])
@@ -50,16 +56,19 @@ def _made(provider: str, status: int, headers: Mapping[str, str], found: answer.
     kind = kind_of(status)
     if status == _FIRST_ERROR and _BAD_KEY.search(" ".join([said, *(detail.reason or "" for detail in details)])):
         kind = AuthFailed
-    gone = any(_LONG_GONE in (each.quota_id or "") for detail in details for each in detail.violations or ())
-    wait_s = retry_after_s(headers)
-    return kind(
+    unpaid = is_unpaid(status)
+    told_s = retry_after_s(headers)
+    error = kind(
         f"{provider} refused the gateway's credential: {said}" if kind is AuthFailed else said,
         provider=provider,
         upstream_status=status,
         upstream_type=found.status,
-        retry_after_s=_delay_s(details) if wait_s is None else wait_s,
-        should_retry=False if gone else should_retry(headers),
+        code=NO_CREDIT if unpaid else None,
+        retry_after_s=wait_s(details, said, headers) if told_s is None else told_s,
+        should_retry=False if unpaid else should_retry(headers),
     )
+    error.quotas = quotas_of(details)
+    return error
 
 
 def _said(body: bytes) -> answer.Status:
@@ -77,9 +86,3 @@ def _details(raws: list[Raw] | tuple[()]) -> Iterator[answer.Detail]:
             yield _DETAIL.decode(raw)
         except _UNREADABLE:
             continue
-
-
-def _delay_s(details: list[answer.Detail]) -> float | None:
-    """The `retryDelay` of a google.rpc.RetryInfo, in seconds."""
-    found = next((match for each in details if (match := _DELAY.fullmatch(each.retry_delay or ""))), None)
-    return float(found[1]) if found else None

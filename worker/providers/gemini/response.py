@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw, structs
@@ -104,6 +105,15 @@ def models(body: bytes) -> list[Model]:
         return []
     entries = (*found.models, *found.publisher_models)
     return [model for raw in entries if (model := _model(raw)) is not None]
+
+
+def next_page(body: bytes) -> str:
+    """The query of the page of models after this one; empty for none."""
+    try:
+        token = _MODELS.decode(body).next_page_token
+    except _UNREADABLE:
+        return ""
+    return f"pageToken={quote(token, safe='')}" if token else ""
 
 
 def _model(raw: Raw) -> Model | None:

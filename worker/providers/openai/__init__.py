@@ -48,6 +48,10 @@ class OpenAI:
         """As it came: nobody can ask for it by its id again."""
         return body
 
+    def failed(self, body: bytes, row: Row) -> ProviderError | None:
+        """See `errors.under_200`."""
+        return errors.under_200(row.name, body)
+
     def render(self, request: ChatRequest, row: Row, operation: str = "chat") -> Rendered:
         """See `request.render`."""
         return requests.render(request, row)
@@ -83,6 +87,10 @@ class OpenAI:
     def models(self, body: bytes) -> list[Model]:
         """See `response.models`."""
         return answers.models(body)
+
+    def next_page(self, body: bytes) -> str:
+        """There is none: the list is whole."""
+        return ""
 
 
 def _no_such(operation: str) -> Unsupported:

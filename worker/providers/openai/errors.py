@@ -7,12 +7,20 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Raw
 
-from shared.errors import AuthFailed, ProviderError
+from shared.errors import AuthFailed, ProviderError, RateLimited
 from shared.wire.openai_chat import NULL
 from shared.wire.openai_chat_answer import ErrorFacts
-from worker.providers.hints import FIRST_SERVER_ERROR, excerpt, kind_of, retry_after_s, safe, should_retry
+from worker.providers.hints import (
+    FIRST_SERVER_ERROR,
+    NO_CREDIT,
+    excerpt,
+    is_unpaid,
+    kind_of,
+    retry_after_s,
+    safe,
+    should_retry,
+)
 
-_PAYMENT_REQUIRED = 402
 _FIRST_ERROR = 400
 _LAST_ERROR = 599
 
@@ -35,7 +43,10 @@ _WORDS: tuple[tuple[str, int], ...] = (
 )
 """Words in the type or code of an error inside a stream, and the status it would have had; the stream's own was 200."""
 
-_NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+_ERROR = b'"error"'
+_ANSWERS = ("choices", "output", "data", "object")
+"""Fields of answers; a response object has an `error` of its own, and its `status` tells."""
+_NOTHING = frozenset({b"null", b"[]", b'"error"'})
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _LIST = msgspec.json.Decoder(list[Raw])
@@ -54,20 +65,34 @@ def stream_error(provider: str, raw: Raw) -> ProviderError:
     return _made(provider, _status(facts), {}, facts)
 
 
+def under_200(provider: str, body: bytes) -> ProviderError | None:
+    """The `{"error": …}` that some servers answer under status 200; None for what holds an answer."""
+    if _ERROR not in body:
+        return None
+    try:
+        fields = _FIELDS.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    said = fields.get("error", NULL)
+    if bytes(said) == b"null" or any(bytes(fields.get(name, NULL)) not in _NOTHING for name in _ANSWERS):
+        return None
+    return stream_error(provider, said)
+
+
 def _made(provider: str, status: int, headers: Mapping[str, str], facts: ErrorFacts) -> ProviderError:
-    kind = kind_of(status)
+    code = None if facts.code is None else str(facts.code)
+    unpaid = is_unpaid(status, code, facts.type)
+    kind = RateLimited if unpaid else kind_of(status)
     message = facts.message or f"{provider} answered with status {status} and no message."
     if kind is AuthFailed:
         message = f"{provider} refused the gateway's credential: {message}"
-    code = None if facts.code is None else str(facts.code)
-    unpaid = status == _PAYMENT_REQUIRED or code in _NO_CREDIT or facts.type in _NO_CREDIT
     return kind(
         message,
         provider=provider,
         upstream_status=status,
         upstream_type=facts.type,
         param=facts.param,
-        code=code,
+        code=NO_CREDIT if unpaid else code,
         retry_after_s=retry_after_s(headers),
         should_retry=False if unpaid else should_retry(headers),
     )

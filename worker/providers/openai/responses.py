@@ -44,6 +44,10 @@ class OpenAIResponses:
             return body
         return responses_answer.relabel(WIRE, body, responses_answer.shown(job, asked))
 
+    def failed(self, body: bytes, row: Row) -> ProviderError | None:
+        """That of Chat Completions; a response that has failed is told by `relabel`."""
+        return OPENAI.failed(body, row)
+
     def usage(self, body: bytes) -> Usage:
         """See `responses_answer.usage`."""
         return responses_answer.usage(body)

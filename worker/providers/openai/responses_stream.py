@@ -12,7 +12,8 @@ from shared.wire.openai_chat import NULL
 from worker.providers.openai.responses_answer import failure, opened, relabel, usage
 
 _ENDS = frozenset({"response.completed", "response.incomplete"})
-_CARRIERS = _ENDS | {"response.created", "response.queued", "response.in_progress", "response.failed"}
+_OPENING = frozenset({"", "response.created", "response.queued", "response.in_progress"})
+_CARRIERS = _ENDS | (_OPENING - {""}) | {"response.failed"}
 """Events that hold the response object."""
 _ERROR = "error"
 
@@ -36,7 +37,7 @@ class Tap:
         self._provider = provider
         self._labels = labels
         self.usage = Usage(known=False)
-        self.finished = False
+        self.answering = self.finished = False
         self.final = b""
 
     def feed(self, frame: Frame) -> bytes:
@@ -52,6 +53,7 @@ class Tap:
         kind = frame.event or _kind(frame.data)
         if kind == _ERROR:
             raise failure(self._provider, _error(frame.data))
+        self.answering = self.answering or kind not in _OPENING
         return self._carried(frame, kind) if kind in _CARRIERS else frame.raw
 
     def _carried(self, frame: Frame, kind: str) -> bytes:

@@ -11,7 +11,7 @@ from shared.events import Broken, Event, Finished, Started
 from shared.sse import Frame
 from shared.wire.openai_chat import FunctionCall
 from shared.wire.openai_chat import ToolCall as WireCall
-from shared.wire.openai_chat_answer import AnswerBody, AnswerChoice, AnswerUsage, GroqExtras, TapChunk
+from shared.wire.openai_chat_answer import AnswerBody, AnswerChoice, AnswerUsage, GroqExtras, Says, TapChunk
 from worker.providers.openai.citations import annotated, found_for, names_sources
 from worker.providers.openai.errors import stream_error
 from worker.providers.openai.response import BROKEN, arguments, counted, pieces, seconds, stop_reason
@@ -19,6 +19,9 @@ from worker.providers.openai.serialiser import Serialiser
 
 _CHUNK = msgspec.json.Decoder(AnswerBody)
 _TAPPED = msgspec.json.Decoder(TapChunk)
+
+_SAYS = msgspec.json.Decoder(Says)
+_EMPTY = frozenset({b"null", b'""', b"[]", b"{}"})
 
 _DONE = b"[DONE]"
 _ERROR_EVENT = "error"
@@ -137,6 +140,17 @@ def _error(frame: Frame, found: Raw) -> Raw | None:
     return Raw(frame.data) if frame.event == _ERROR_EVENT else None
 
 
+def _says_something(data: bytes) -> bool:
+    """Whether a chunk holds more than the role with which most servers begin."""
+    try:
+        choices = _SAYS.decode(data).choices or ()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return True
+    deltas = [choice.delta or {} for choice in choices]
+    spoken = any(name != "role" and bytes(raw) not in _EMPTY for delta in deltas for name, raw in delta.items())
+    return spoken or any(choice.finish_reason for choice in choices)
+
+
 def _shell(piece: Text | Thinking | Refusal) -> Text | Thinking | Refusal:
     return Thinking("", piece.origin) if isinstance(piece, Thinking) else type(piece)("")
 
@@ -155,7 +169,7 @@ class Tap:
         self._provider = provider
         self._relay_usage = relay_usage
         self.usage = Usage(known=False)
-        self.finished = False
+        self.answering = self.finished = False
 
     def feed(self, frame: Frame) -> bytes:
         """The frame's own bytes, or nothing for a usage chunk that only the gateway asked for.
@@ -174,6 +188,7 @@ class Tap:
             chunk = TapChunk()  # not for us to judge, but an error event of any shape is an error
         if error := _error(frame, chunk.error):
             raise stream_error(self._provider, error)
+        self.answering = self.answering or _says_something(data)
         found = _usage(chunk.usage, chunk.x_groq)
         self.usage = found or self.usage
         self.finished = self.finished or any(choice.finish_reason for choice in chunk.choices or ())

@@ -24,7 +24,7 @@ _STOPS = {
 ERRORS = {
     "invalid": 400,
     "bad key": 502,
-    "unpaid": 402,
+    "unpaid": 429,
     "out of quota": 429,
     "not found": 404,
     "too large": 413,

@@ -1,0 +1,263 @@
+"""What providers' batch APIs may do wrong: each item still comes to one end, with what could be had."""
+
+import json
+from collections import Counter
+
+import msgspec
+import pytest
+
+from deploy.simulator.anthropic_batches import AnthropicBatches
+from deploy.simulator.openai_batches import OpenAIBatches
+from deploy.simulator.wires import Refusal
+from shared.batches import BatchState, Counts
+from shared.ids import now_ms
+from shared.stores.memory import MemoryBlobs
+from tests.batches import ended, items, results, settings, simulated, submit
+from tests.integration.conftest import until
+from tests.integration.test_native_batches import created, direct, late, working
+from tests.integration.test_shards import OPENAI, names
+from worker.native_batches import group
+from worker.native_batches.client import Client
+from worker.native_batches.paper import Paper
+from worker.native_batches.task import MOST_CRASHES
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(group, "FIRST_S", 0.05)
+    monkeypatch.setattr(group, "LONGEST_S", 0.2)
+    monkeypatch.setattr(group, "SETTLED_MS", 300)
+
+
+@pytest.fixture
+def blobs():
+    return MemoryBlobs()
+
+
+@pytest.fixture
+async def provider():
+    async with simulated() as running:
+        yield running
+
+
+async def run(store, blobs, provider, known=None, /, count=20, **facts):
+    """All items have succeeded, each once: how many of them ran directly."""
+    batch = await submit(store, blobs, items(count, facts.pop("model", "m")), **{"mode": "native", **facts})
+    async with working(store, blobs, known or settings(provider.url)):
+        progress = await until(lambda: ended(store, batch), 30)
+    assert (progress.state, progress.counts) == (BatchState.COMPLETED, Counts(succeeded=count))
+    lines = await results(blobs, batch)
+    assert Counter(names(lines)) == Counter(f"item-{index}" for index in range(count))
+    for line in lines:
+        number = line["custom_id"].removeprefix("item-")
+        assert f'question {number}"' in json.dumps(line) or f"question {number}" in json.dumps(line)
+    assert len(created(provider)) == 1
+    assert (progress.spent.native, progress.spent.direct) == (count - len(direct(provider)), len(direct(provider)))
+    return len(direct(provider))
+
+
+# --- results ----------------------------------------------------------------------------------------------
+
+
+def renamed(line, custom_id):
+    return json.dumps({**json.loads(line), "custom_id": custom_id}).encode() + b"\n"
+
+
+def other_mark(line):
+    return renamed(line, "0" * 32 + json.loads(line)["custom_id"][32:])
+
+
+ODD_RESULTS = {
+    "in another order": (lambda lines: lines[::-1], 0),
+    "half of them missing": (lambda lines: lines[::2], 10),
+    "none": (lambda _: [], 20),
+    "twice": (lambda lines: lines + lines, 0),
+    "with unknown names": (lambda lines: [renamed(lines[0], "who"), renamed(lines[0], "who-7"), *lines], 0),
+    "of somebody else": (lambda lines: [*map(other_mark, lines[:5]), *lines[5:]], 5),
+    "numbered oddly": (
+        lambda lines: [
+            *(renamed(lines[0], json.loads(lines[0])["custom_id"][:33] + n) for n in ("²", "9" * 5000, "-1", "01")),
+            *lines,
+        ],
+        0,
+    ),
+    "with garbage between": (
+        lambda lines: [*lines[:9], b"<html>\n", b"\xff\xfe{\n", b"[]\n", b"null\n", *lines[9:]],
+        0,
+    ),
+    "cut in the middle of a line": (lambda lines: [*lines[:19], lines[19][:40]], 1),
+    "with blank lines and CRLF": (lambda lines: [b"\r\n", *(line.replace(b"\n", b"\r\n\n") for line in lines)], 0),
+}
+
+
+@pytest.mark.parametrize(("odd", "missing"), ODD_RESULTS.values(), ids=ODD_RESULTS.keys())
+async def test_what_the_results_lack_runs_directly_and_no_answer_counts_twice(
+    store, blobs, provider, monkeypatch, odd, missing
+):
+    real = AnthropicBatches._results
+    changed = lambda api, name: b"".join(odd(real(api, name).splitlines(keepends=True)))  # noqa: E731 - a method
+    monkeypatch.setattr(AnthropicBatches, "_results", changed)
+    assert await run(store, blobs, provider) == missing
+
+
+async def test_results_with_a_line_without_end_are_given_up_and_what_was_read_is_kept(
+    store, blobs, provider, monkeypatch
+):
+    real = AnthropicBatches._results
+
+    def endless(api, name):
+        lines = real(api, name).splitlines(keepends=True)
+        return b"".join([*lines[:8], b"x" * (3 << 20), *lines[8:]])
+
+    monkeypatch.setattr(AnthropicBatches, "_results", endless)
+    known = settings(provider.url)
+    network = msgspec.structs.replace(known.providers["anthropic"].network, max_response_mb=1)
+    known.providers["anthropic"] = msgspec.structs.replace(known.providers["anthropic"], network=network)
+    assert 0 < await run(store, blobs, provider, known) <= 12
+
+
+async def test_an_answer_that_the_gateway_cannot_digest_is_one_errored_item(store, blobs, provider, monkeypatch):
+    real = Paper.read
+
+    async def stumble(paper, begun, status, body):
+        if b"question 7" in body:
+            monkeypatch.setattr("worker.native_batches.paper.at_batch_price", broken)
+        try:
+            return await real(paper, begun, status, body)
+        finally:
+            monkeypatch.setattr("worker.native_batches.paper.at_batch_price", whole)
+
+    from worker.native_batches.paper import at_batch_price as whole  # noqa: PLC0415 - what is put back
+
+    def broken(*_):
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(Paper, "read", stumble)
+    batch = await submit(store, blobs, items(20), mode="native")
+    async with working(store, blobs, settings(provider.url)):
+        progress = await until(lambda: ended(store, batch), 30)
+    assert progress.counts == Counts(succeeded=19, errored=1)
+
+
+# --- looks ------------------------------------------------------------------------------------------------
+
+
+def failing(monkeypatch, status, times):
+    """The first looks at a batch are refused."""
+    real, looks = AnthropicBatches.answer, []
+
+    def answer(api, request, entry):
+        if request.method == "GET" and request.path.count("/") == 4:
+            looks.append(now_ms())
+            if len(looks) <= times:
+                raise Refusal(status, "not now")
+        return real(api, request, entry)
+
+    monkeypatch.setattr(AnthropicBatches, "answer", answer)
+    return looks
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 503, 529])
+async def test_a_provider_that_cannot_be_asked_for_a_while_is_asked_again(store, blobs, provider, monkeypatch, status):
+    looks = failing(monkeypatch, status, 6)
+    assert await run(store, blobs, provider) == 0
+    assert len(looks) > 6
+
+
+@pytest.mark.parametrize("status", [401, 500])
+async def test_where_a_provider_can_be_asked_no_more_the_window_is_still_met(
+    store, blobs, provider, monkeypatch, status
+):
+    monkeypatch.setattr(group, "GIVE_UP_MS", 300)
+    failing(monkeypatch, status, 10**9)
+    assert await run(store, blobs, provider, created_ms=late()) == 20
+
+
+async def test_a_batch_that_its_provider_does_not_know_yet_is_waited_for(store, blobs, provider, monkeypatch):
+    monkeypatch.setattr(group, "SETTLED_MS", 20_000)
+    failing(monkeypatch, 404, 3)
+    assert await run(store, blobs, provider) == 0
+
+
+async def test_a_batch_that_its_provider_has_lost_runs_directly(store, blobs, provider, monkeypatch):
+    failing(monkeypatch, 404, 10**9)
+    assert await run(store, blobs, provider) == 20
+
+
+async def test_looks_that_are_answered_with_something_else_are_repeated(store, blobs, provider, monkeypatch):
+    real, looks = AnthropicBatches.answer, []
+
+    def answer(api, request, entry):
+        looks.append(request.path)
+        return b"<html>" if request.method == "GET" and len(looks) < 6 else real(api, request, entry)
+
+    monkeypatch.setattr(AnthropicBatches, "answer", answer)
+    assert await run(store, blobs, provider) == 0
+
+
+async def test_a_list_of_batches_that_never_ends_is_left(store, blobs, provider, monkeypatch):
+    real, pages = AnthropicBatches._list, []
+
+    def same_page(api, query):
+        pages.append(query)
+        page = json.loads(real(api, "limit=1"))
+        return json.dumps({**page, "data": page["data"] or [], "has_more": True}).encode()
+
+    monkeypatch.setattr(AnthropicBatches, "_list", same_page)
+    assert await run(store, blobs, provider, model="sim-batch-lost") == 0
+    assert len(pages) < 50
+
+
+async def test_a_group_that_takes_workers_down_is_given_up(store, blobs, provider, monkeypatch):
+    async def crash(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Client, "look", crash)
+    monkeypatch.setattr("worker.native_batches.task.MOST_CRASHES", 2)
+    assert MOST_CRASHES > 2
+    assert await run(store, blobs, provider) == 20
+
+
+# --- OpenAI's ends ----------------------------------------------------------------------------------------
+
+
+ENDS = {"expired": 10, "cancelled": 10, "completed": 10}
+
+
+@pytest.mark.parametrize("state", ENDS)
+async def test_a_batch_that_ends_with_half_of_its_results_is_finished_directly(
+    store, blobs, provider, monkeypatch, state
+):
+    shown, written = OpenAIBatches._shown, OpenAIBatches._written
+
+    def ended_so(api, batch):
+        return {**shown(api, batch), "status": state} if batch.results is not None else shown(api, batch)
+
+    def half(api, batch, kind):
+        if batch.results:
+            batch.results = batch.results[:10]
+        return written(api, batch, kind)
+
+    monkeypatch.setattr(OpenAIBatches, "_shown", ended_so)
+    monkeypatch.setattr(OpenAIBatches, "_written", half)
+    batch = await submit(store, blobs, items(20), mode="native", **OPENAI)
+    async with working(store, blobs, settings(provider.url)):
+        progress = await until(lambda: ended(store, batch), 30)
+    assert (progress.counts, len(direct(provider))) == (Counts(succeeded=20), ENDS[state])
+
+
+async def test_a_batch_that_failed_is_told_on_each_item_without_the_provider_s_own_ids(
+    store, blobs, provider, monkeypatch
+):
+    shown = OpenAIBatches._shown
+
+    def failed(api, batch):
+        problem = {"code": "token_limit_exceeded", "message": "Enqueued token limit reached.", "param": None}
+        return {**shown(api, batch), "status": "failed", "errors": {"object": "list", "data": [problem]}}
+
+    monkeypatch.setattr(OpenAIBatches, "_shown", failed)
+    batch = await submit(store, blobs, items(20), mode="native", **OPENAI)
+    async with working(store, blobs, settings(provider.url)):
+        progress = await until(lambda: ended(store, batch), 30)
+    assert (progress.counts, direct(provider)) == (Counts(errored=20), [])
+    assert all("Enqueued token limit" in json.dumps(line) for line in await results(blobs, batch))

@@ -1,0 +1,276 @@
+"""What lies in Redis under a key and cannot be read: told plainly, and nothing else suffers from it."""
+
+import asyncio
+import contextlib
+import json
+
+import msgspec
+import pytest
+
+from api.wait import Hub
+from shared.answer_store import AnswerStore
+from shared.batches import Counts
+from shared.bodies import Bodies
+from shared.cache import CachePlan
+from shared.cached_answer import Entry
+from shared.cached_answer import pack as pack_entry
+from shared.errors import GatewayError, NotFound
+from shared.files import EVERYONE, File, Files
+from shared.ids import job_id, now_ms
+from shared.job_index import JobIndex
+from shared.job_values import pack
+from shared.jobs import Attempt, Outcome, State
+from shared.queue import Queue
+from shared.sealing import open_seal
+from shared.settings import Settings
+from shared.stores.memory import MemoryBlobs
+from shared.stores.redis import RedisStore
+from shared.uploads import Upload, Uploads
+from shared.webhook_events import OWNER, TEST, hook
+from shared.webhook_records import WebhookRecords
+from shared.webhook_settings import WebhookSettings, new_secret
+from tests.batches import at_work, ended, items, results, settings, simulated, submit
+from tests.integration.conftest import until
+from tests.integration.test_queue import FAST, a_job, answer, is_final, working
+from worker.leases import LeaseWorker
+from worker.tasks import run_job
+from worker.webhooks import Webhooks
+
+OLD, NEW = (bytes([number]) * 32 for number in (1, 2))
+
+
+@pytest.fixture
+async def provider():
+    async with simulated() as running:
+        yield running
+
+
+@pytest.fixture
+async def opened(store):
+    """Opens stores under keys; Redis is empty at first."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        def under(*keys):
+            made = RedisStore(store.url, open_seal(keys))
+            stack.push_async_callback(made.close)
+            return made
+
+        yield under
+
+
+@contextlib.asynccontextmanager
+async def at_real_work(store):
+    """A worker with its tasks, which answers with the request."""
+    worker, bodies = LeaseWorker(store, [run_job], FAST), Bodies(MemoryBlobs(), 1000)
+    webhooks = Webhooks(store, bodies, Settings())
+    worker.ctx.update(executor=Echo(), bodies=bodies, webhooks=webhooks)
+    serving = asyncio.create_task(worker.serve())
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        await serving
+        await webhooks.close()
+
+
+class Echo:
+    """Answers with the request."""
+
+    async def run(self, asked):
+        return Outcome(status=200, body=asked.body)
+
+
+async def flip(store, key, field):
+    """Change the last bit of a field, as a bad memory does."""
+    value = await store.call("HGET", key, field)
+    await store.call("HSET", key, field, value[:-1] + bytes([value[-1] ^ 1]))
+
+
+async def run_through(store, body=b"body", **facts):
+    """A job that a worker has answered."""
+    queue, job = Queue(store), a_job(**facts)
+    async with working(store, answer):
+        await queue.submit(job, body, waiter="", detached=True)
+        await until(lambda: is_final(queue, job))
+    return job
+
+
+async def test_a_job_goes_through_a_change_of_keys(opened):
+    old, both, new = opened(OLD), opened(NEW, OLD), opened(NEW)
+    job = a_job()
+    await Queue(old).submit(job, b"body", waiter="", detached=True)
+    async with working(both, answer):
+        await until(lambda: is_final(Queue(both), job))
+    assert (await Queue(new).look(job.id)).outcome.body == b"answer to body"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_job_whose_request_cannot_be_read_fails_with_the_reason_and_holds_up_no_other(opened, stream):
+    old, new = opened(OLD), opened(NEW)
+    queue, lost, good = Queue(new), a_job(stream=stream), a_job()
+    await Queue(old).submit(lost, b"body", waiter="")
+    async with at_real_work(new):
+        await queue.submit(good, b"body", waiter="")
+        await until(lambda: is_final(queue, lost))
+        await until(lambda: is_final(queue, good))
+    snapshot = await queue.look(lost.id)
+    assert (snapshot.state, snapshot.outcome.status) == (State.FAILED, 500)
+    assert "the request" in (told := json.loads(snapshot.outcome.body)["error"]["message"])
+    assert "encryption.keys" in told
+    assert (await queue.look(good.id)).outcome.body == b"body"
+    assert (await JobIndex(new).find(lost.id)).attempts == ()
+
+
+@pytest.mark.parametrize("field", ["body", "attempts"])
+async def test_a_job_with_a_flipped_bit_fails_with_the_reason(opened, field):
+    store = opened(NEW)
+    queue, job = Queue(store), a_job()
+    await queue.submit(job, b"body", waiter="")
+    tried = Attempt(number=1, target="t", key="k", started_ms=1, ended_ms=2)
+    attempts = store.seal.close(job.owner, pack((tried,)), "attempts", job.id)
+    await store.call("HSET", f"hermod:job:{job.id}", "attempts", attempts)
+    await flip(store, f"hermod:job:{job.id}", field)
+    async with at_real_work(store):
+        await until(lambda: is_final(queue, job))
+    snapshot = await queue.look(job.id)
+    assert snapshot.state is State.FAILED
+    assert b"changed, cut, or is another's" in snapshot.outcome.body
+
+
+async def test_a_stream_that_began_under_a_key_that_is_gone_is_ended_with_the_reason(opened):
+    old, new = opened(OLD), opened(NEW)
+    queue, job, begun = Queue(new), a_job(stream=True), asyncio.Event()
+
+    async def begin(lease):
+        await lease.append(1, b"event: ping\n\n")
+        begun.set()
+        await asyncio.Event().wait()
+
+    await Queue(old).submit(job, b"body", waiter="")
+    async with working(old, begin, msgspec.structs.replace(FAST, grace_s=0)):
+        await begun.wait()
+    async with at_real_work(new):
+        await until(lambda: is_final(queue, job))
+    assert [number for number, _ in await old.call("XRANGE", f"hermod:events:{job.id}", "-", "+")] == [b"1-0", b"2-0"]
+    with pytest.raises(GatewayError, match="the piece"):
+        await queue.events(job.id)
+    [(number, told)] = await queue.events(job.id, after=1)
+    assert number == 2
+    assert b"encryption.keys" in told
+
+
+async def test_a_client_that_waits_is_told_what_cannot_be_read(opened, server):
+    new, old = opened(NEW), opened(OLD)
+    queue, job = Queue(new), a_job()
+    hub = Hub(queue, server.url)
+    await hub.open()
+    with hub.waiting(job.id) as waiter:
+        await Queue(old).submit(job, b"body", waiter=hub.channel)
+        waiting = asyncio.create_task(hub.outcome(waiter))
+        async with working(old, answer):
+            with pytest.raises(GatewayError, match=r"the answer .* encryption\.keys"):
+                async with asyncio.timeout(10):
+                    await waiting
+        assert not hub._listener.done()
+    await hub.close()
+
+
+async def test_answers_and_pieces_in_each_others_place_are_refused(opened):
+    store = opened(NEW)
+    queue = Queue(store)
+
+    async def stream(lease):
+        for number in (1, 2):
+            await lease.append(number, b"piece %d of " % number + lease.body)
+        await answer(lease)
+
+    jobs = [a_job(stream=True), a_job(stream=True)]
+    async with working(store, stream):
+        for number, job in enumerate(jobs):
+            await queue.submit(job, b"job %d" % number, waiter="")
+            await until(lambda job=job: is_final(queue, job))
+    one, two = (f"hermod:job:{job.id}" for job in jobs)
+    outcome = await store.call("HGET", one, "outcome")
+    await store.call("HSET", one, "outcome", await store.call("HGET", two, "outcome"))
+    with pytest.raises(GatewayError, match="another's"):
+        await queue.look(jobs[0].id)
+    await store.call("HSET", one, "outcome", outcome, "spec", pack(msgspec.structs.replace(jobs[0], owner="robber")))
+    with pytest.raises(GatewayError, match="another's"):
+        await queue.look(jobs[0].id)
+    [(_, (_, first)), (_, (_, second))] = await store.call("XRANGE", f"hermod:events:{jobs[0].id}", "-", "+")
+    await store.call("DEL", f"hermod:events:{jobs[0].id}")
+    for number, data in ((1, second), (2, first)):
+        await store.call("XADD", f"hermod:events:{jobs[0].id}", f"{number}-0", "d", data)
+    with pytest.raises(GatewayError, match="another's"):
+        await queue.events(jobs[0].id)
+
+
+async def test_an_answer_in_the_cache_that_cannot_be_read_is_asked_for_anew(opened):
+    old, new = opened(OLD), opened(NEW)
+    plan = CachePlan(id="a", key="k", owner="me", ttl_s=60, threshold=1, direct=True, semantic=False, store=True)
+    await AnswerStore(old).keep(plan, entry := Entry("me", b"answer", {}), 10_000)
+    kept = await Queue(old).submit(a_job(owner="me", cache=plan), b"{}", waiter="")
+    assert kept.cached == pack_entry(entry)
+    assert await AnswerStore(new).get("a") == [None]
+    missed = await Queue(new).submit(a_job(owner="me", cache=plan), b"{}", waiter="")
+    assert (missed.new, missed.cached) == (True, None)
+
+
+async def test_files_and_uploads_that_cannot_be_read_are_told_of_and_spoil_no_listing(opened):
+    old, new = opened(OLD), opened(NEW)
+    facts = {"owner": "me", "filename": "a", "mime_type": "text/plain", "size": 1, "purpose": "batch"}
+    lost, good, other = (File(id=job_id(), created_ms=number, **facts) for number in range(3))
+    await Files(old).add(lost)
+    for file in (good, other):
+        assert await Files(new).add(file) == file
+    assert await Files(new).listed("me", count=10) == [other, good]
+    assert await Files(new).listed(EVERYONE, count=10) == [other, good]
+    assert await Files(new).find(good.id, "me", "file") == good
+    with pytest.raises(NotFound):
+        await Files(new).find(good.id, "robber", "file")
+    await new.call("COPY", f"hermod:file:{good.id}", f"hermod:file:{other.id}", "REPLACE")
+    for unread in (lost, other):
+        with pytest.raises(GatewayError, match="the record of a file"):
+            await Files(new).find(unread.id, "me", "file")
+    upload = Upload(id=job_id(), created_ms=now_ms(), **facts)
+    await Uploads(old).create(upload)
+    assert (await Uploads(old).find(upload.id, "me", "upload")).upload == upload
+    with pytest.raises(GatewayError, match="the record of an upload"):
+        await Uploads(new).find(upload.id, "me", "upload")
+
+
+async def test_a_delivery_to_an_endpoint_that_cannot_be_read_fails_with_the_reason(opened, caplog):
+    old, new = opened(OLD), opened(NEW)
+    endpoint = WebhookSettings(name="told", url="https://hooks.example/x", secret=new_secret())
+    await WebhookRecords(old).add(endpoint)
+    assert await WebhookRecords(old).all() == {"told": endpoint}
+    assert await WebhookRecords(new).all() == {}
+    assert "webhook told is told nothing" in caplog.text
+    delivery, queue = a_job(owner=OWNER + "told"), Queue(new)
+    await WebhookRecords(new).tell(hook("told", delivery.id, "*", 60), f"{TEST} test 200 1 *\nx".encode())
+    async with at_real_work(new):
+        await until(lambda: is_final(queue, delivery))
+    snapshot = await queue.look(delivery.id)
+    assert snapshot.state is State.FAILED
+    assert "encryption.keys" in snapshot.attempts[0].failure.message
+
+
+async def test_an_item_whose_result_cannot_be_read_is_an_error_among_the_results(opened, provider):
+    store, blobs = opened(NEW), MemoryBlobs()
+    batch = await submit(store, blobs, [*items(3), *items(5, "sim-latency-1500")[3:]])
+    record = f"hermod:batch-items:{batch.id}:0"
+    async with at_work(store, blobs, settings(provider.url)):
+        await until(lambda: has_fields(store, record, 3))
+        packed = await store.call("HGET", record, 1)
+        assert b"question" not in packed
+        await flip(store, record, 1)
+        progress = await until(lambda: ended(store, batch))
+    assert progress.counts == Counts(succeeded=5)
+    lines = {line["custom_id"]: line["result"] for line in await results(blobs, batch)}
+    assert [name for name, result in lines.items() if result["type"] == "errored"] == ["item-1"]
+    assert "encryption.keys" in lines["item-1"]["error"]["error"]["message"]
+    assert len(lines) == 5
+
+
+async def has_fields(store, key, number):
+    return await store.call("HLEN", key) == number
