@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
 
+import msgspec
 from litestar.response.base import ASGIResponse
 from litestar.response.streaming import ASGIStreamingResponse
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -16,6 +17,17 @@ from shared.jobs import Job, Outcome, State
 
 PENDING_RETRY_MS = 1000
 """`retry-after-ms` of a placeholder that was waited for in vain."""
+
+
+class _Said(msgspec.Struct):
+    message: str
+
+
+class _Failed(msgspec.Struct):
+    error: _Said
+
+
+_read_failed = msgspec.json.Decoder(_Failed).decode
 
 
 def plain(dialect: Dialect, job: Job, outcome: Outcome) -> ASGIResponse:
@@ -84,6 +96,13 @@ def body_of(dialect: Dialect, job: Job, outcome: Outcome) -> bytes:
     if outcome.status == Cancelled.status:
         error = Cancelled("The job was cancelled.", code="cancelled")
     return dialect.render_error(error, job.request_id)
+
+
+def error_of(dialect: Dialect, job: Job, outcome: Outcome) -> GatewayError:
+    """What went wrong, of an outcome that is not to be shown itself."""
+    error = GatewayError(_read_failed(body_of(dialect, job, outcome)).error.message)
+    error.status = outcome.status
+    return error
 
 
 def _json(dialect: Dialect, job: Job, status: int, body: bytes, headers: dict[str, str]) -> ASGIResponse:

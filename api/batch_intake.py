@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from api.auth import Caller
+from api.batch_asker import MODES, Asker, check_native, configured, mode_for, read_asker
 from api.batch_shards import Shards
 from api.batch_splitting import MIB
 from api.batching import (
@@ -27,13 +28,13 @@ from api.batching import (
     Limits,
     OpenAIRequests,
 )
-from api.headers import Wishes, forwarded, refuse_async, wishes
+from api.headers import wishes
 from api.incoming import incoming
 from api.submit import AnyRequest, Gateway
 from shared import files
 from shared.batch_records import BatchRecords
-from shared.batches import NATIVE_PROVIDERS, Batch, BatchState, Item, Progress, blob, items_of
-from shared.errors import CallerError, GatewayError, InvalidRequest, NotFound, NotPermitted, Stalled, TooLarge
+from shared.batches import Batch, BatchState, Item, Progress, blob, items_of
+from shared.errors import CallerError, GatewayError, InvalidRequest, NotFound, Stalled, TooLarge
 from shared.files import Files
 from shared.ids import now_ms, request_id, uuid_of
 from shared.jobs import Job
@@ -46,25 +47,6 @@ INTAKE_S = 3000.0
 """Longest time a create may take: the sweep must not take the first shards for forgotten before the last is there."""
 START_TTL_S = 3600
 """How long the job that started a batch is remembered."""
-MODES = ("auto", "native", "direct")
-
-
-class Asker(msgspec.Struct, frozen=True):
-    """Who wants a batch, and what the headers say of it.
-
-    Attributes:
-        provider: who serves a model without a prefix; empty when none is named.
-        mode: how it is to be run, one of MODES; empty when none is named.
-        headers: those that may travel upstream.
-        began_ms: Unix milliseconds at which it was asked for.
-    """
-
-    caller: Caller
-    wish: Wishes
-    provider: str
-    mode: str
-    headers: dict[str, str]
-    began_ms: int
 
 
 class _Named(msgspec.Struct):
@@ -88,8 +70,8 @@ class Intake:
 
     async def anthropic(self, request: AnyRequest) -> Progress:
         """The batch that the body of an Anthropic create asks for. Raises GatewayError."""
-        asker = self._asker(request)
-        async with self._writing() as shards:
+        asker = read_asker(request, self._gateway)
+        async with self._writing(asker.caller.owner) as shards:
             body = await shards.take(_body(request, ANTHROPIC_LIMITS), AnthropicRequests())
             await shards.close()
         provider = asker.provider or "anthropic"
@@ -98,11 +80,11 @@ class Intake:
 
     async def openai(self, request: AnyRequest) -> Progress:
         """The batch that the body of an OpenAI create asks for, its items in a file or inline. Raises GatewayError."""
-        asker, source = self._asker(request), OpenAIRequests()
-        async with self._writing() as shards:
+        asker, source = read_asker(request, self._gateway), OpenAIRequests()
+        async with self._writing(asker.caller.owner) as shards:
             body = await shards.take(_body(request, OPENAI_LIMITS), source)
             fields = source.fields
-            provider = self._configured("provider", fields.provider) or asker.provider or "openai"
+            provider = configured(self._gateway.settings, "provider", fields.provider) or asker.provider or "openai"
             input_file = ""
             if fields.input_file_id:
                 input_file = await self._take_file(shards, fields.input_file_id, asker.caller.owner, fields.endpoint)
@@ -124,7 +106,7 @@ class Intake:
 
     async def retry(self, request: AnyRequest, progress: Progress) -> Progress:
         """A batch of those items of an ended one that did not succeed. Raises GatewayError."""
-        return await self._retry(self._asker(request), progress)
+        return await self._retry(read_asker(request, self._gateway), progress)
 
     async def retry_for_owner(self, progress: Progress) -> Progress:
         """The same, asked for by an operator. Raises GatewayError."""
@@ -132,7 +114,7 @@ class Intake:
         grant = await self._gateway.door.keyring.of_owner(owner)
         caller = Caller(owner, grant.share if grant else DEFAULT_SHARE, grant)
         wish = wishes({}, self._gateway.settings.client)
-        return await self._retry(Asker(caller, wish, "", _mode("", caller), {}, now_ms()), progress)
+        return await self._retry(Asker(caller, wish, "", mode_for(caller), {}, now_ms()), progress)
 
     async def _retry(self, asker: Asker, progress: Progress) -> Progress:
         old = progress.batch
@@ -141,7 +123,7 @@ class Intake:
             raise InvalidRequest("The batch has not ended; only then what failed of it can be run again.")
         if not failed:
             raise InvalidRequest("Every request of the batch succeeded; there is none to run again.")
-        async with self._writing() as shards:
+        async with self._writing(old.owner) as shards:
             for number in range(old.shards):
                 await shards.add(await self._failed(old, number, shards.items))
             await shards.close()
@@ -159,41 +141,11 @@ class Intake:
         )
         return await self._accept(asker, batch, shards, b"retry " + old.id.encode())
 
-    # --- what is asked --------------------------------------------------------------------------------
-
-    def _asker(self, request: AnyRequest) -> Asker:
-        headers, client = dict(request.headers), self._gateway.settings.client
-        refuse_async(headers)
-        mode = headers.get("x-bf-batch-mode", "").strip().lower()
-        if mode and mode not in MODES:
-            name = "x-bf-batch-mode"
-            raise InvalidRequest(f"{name}: expected one of {', '.join(MODES)}, got {mode[:40]!r}.", param=name)
-        caller = self._gateway.door.caller(headers)
-        provider = self._configured("provider", request.query_params.get("provider"))
-        return Asker(
-            caller=caller,
-            wish=wishes(headers, client),
-            provider=provider or self._configured("x-model-provider", headers.get("x-model-provider")),
-            mode=_mode(mode, caller),
-            headers=forwarded(headers, client),
-            began_ms=now_ms(),
-        )
-
-    def _configured(self, where: str, name: str | None) -> str:
-        """The provider called `name` at `where`, empty for none. Raises InvalidRequest for one that is not there."""
-        if name and name not in self._gateway.settings.providers:
-            raise InvalidRequest(
-                f"{where}: provider {name[:80]!r} is not configured on this gateway; add its key or name another.",
-                param=where,
-                code="provider_not_configured",
-            )
-        return name or ""
-
     # --- what is run ----------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _writing(self) -> AsyncIterator[Shards]:
-        shards = Shards(self._blobs, self._turn)
+    async def _writing(self, owner: str) -> AsyncIterator[Shards]:
+        shards = Shards(self._blobs, owner, self._turn)
         try:
             async with asyncio.timeout(INTAKE_S):
                 yield shards
@@ -209,7 +161,7 @@ class Intake:
             file = await self._files.find(uuid_of(shown), owner, shown)
             if file.size > OPENAI_LIMITS.size:
                 raise _too_large("input_file_id: the file", OPENAI_LIMITS)
-            async with aclosing(self._blobs.read(files.blob(file.id))) as chunks:
+            async with aclosing(self._blobs.of(owner).read(files.blob(file.id))) as chunks:
                 await shards.take(chunks, InputFile(endpoint))
         except (NotFound, BlobMissing) as error:
             why = error.message if isinstance(error, NotFound) else "The bytes of this file are gone; upload it again."
@@ -218,9 +170,10 @@ class Intake:
 
     async def _failed(self, batch: Batch, number: int, first: int) -> list[Item]:
         """The items of a shard that did not succeed, numbered from `first`."""
+        own = self._blobs.of(batch.owner)
         try:
-            lines = await self._blobs.get(blob(batch.id, "err", number))
-            items = await self._blobs.get(blob(batch.id, "in", number))
+            lines = await own.get(blob(batch.id, "err", number))
+            items = await own.get(blob(batch.id, "in", number))
         except BlobMissing as error:
             if error.key == blob(batch.id, "err", number):
                 return []
@@ -237,9 +190,9 @@ class Intake:
         """
         again = asker.wish.asked(batch.owner, batch.surface.encode(), body, began_ms=asker.began_ms)
         try:
-            _check_native(batch)
+            check_native(batch)
             hooks = await self._gateway.webhooks.of_batch(batch, asker.wish.webhook)
-            became = await self._records.create(batch, asked=again, hooks=hooks)
+            became = await self._records.create(batch, shards.firsts, asked=again, hooks=hooks)
             if became == batch.id:
                 await self._start(batch, asker.caller)
         except CallerError:
@@ -265,27 +218,10 @@ class Intake:
             created_ms=batch.created_ms,
             ttl_s=START_TTL_S,
             deadline_ms=batch.expires_ms,
-            lane=Lane.ASYNC,  # the batch lane may be full of shards for hours
+            lane=Lane.CHORES,
             trace=current(),
         )
         await self._gateway.queue.submit(job, b"", waiter="", share=caller.share)
-
-
-def _mode(asked: str, caller: Caller) -> str:
-    """What a provider runs by itself cannot be stopped or charged request by request: a limited key's runs here."""
-    if caller.grant is None or not caller.grant.is_limited:
-        return asked
-    if asked == "native":
-        name = "x-bf-batch-mode"
-        message = f"{name}: batches of a virtual key with budgets, rate limits or a list of models run directly."
-        raise NotPermitted(message, param=name, code="native_blocked")
-    return "direct"
-
-
-def _check_native(batch: Batch) -> None:
-    if batch.mode == "native" and batch.provider not in NATIVE_PROVIDERS:
-        name, offered = "x-bf-batch-mode", ", ".join(sorted(NATIVE_PROVIDERS))
-        raise InvalidRequest(f"{name}: {batch.provider!r} has no batch API, only {offered} have.", param=name)
 
 
 def _batch(asker: Asker, shards: Shards, **facts: Any) -> Batch:

@@ -39,17 +39,24 @@ class Shards:
     Attributes:
         batch_id: the batch's UUID.
         items: how many have been taken.
-        count: how many shards they make so far.
+        firsts: the index of the first item of each shard that they make so far.
     """
 
-    def __init__(self, blobs: Blobs, turn: asyncio.Lock) -> None:
+    def __init__(self, blobs: Blobs, owner: str, turn: asyncio.Lock) -> None:
         """`turn` is held while a chunk is worked on: batches share it, for each thread at work slows all requests."""
         self.batch_id = job_id()
         self.items = 0
-        self.count = 0
+        self.firsts: list[int] = []
+        self._next = 0
         self._blobs = blobs
+        self._own = blobs.of(owner)
         self._turn = turn
         self._cutter = Cutter()
+
+    @property
+    def count(self) -> int:
+        """How many shards they make so far."""
+        return len(self.firsts)
 
     async def take(self, chunks: AsyncIterator[bytes], source: Source) -> bytes:
         """All items that `source` finds in the chunks; the chunks' SHA-256.
@@ -85,8 +92,11 @@ class Shards:
         return self._cutter.feed(items)
 
     async def _write(self, shards: list[bytes]) -> None:
-        first, self.count = self.count, self.count + len(shards)
-        puts = (self._blobs.put(self._key(number), shard) for number, shard in enumerate(shards, first))
+        first = self.count
+        for shard in shards:
+            self.firsts.append(self._next)
+            self._next += shard.count(b"\n") + 1
+        puts = (self._own.put(self._key(number), shard) for number, shard in enumerate(shards, first))
         for written in await asyncio.gather(*puts, return_exceptions=True):
             if isinstance(written, BaseException):
                 raise written

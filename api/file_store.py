@@ -39,7 +39,7 @@ class FileStore:
         """
         began, sha = now_ms(), hashlib.sha256()
         form, file_id = Form(request, "file", read, most_bytes), str(uuid.uuid4())
-        size = await self.blobs.put_stream(files.blob(file_id), _hashed(form.content(), sha))
+        size = await self.blobs.of(owner).put_stream(files.blob(file_id), _hashed(form.content(), sha))
         created, terms = now_ms(), form.terms
         file = File(
             id=file_id,
@@ -88,7 +88,7 @@ class FileStore:
         """The bytes, or the range of them that is asked for. Raises NotFound, Unsatisfiable."""
         part = byte_range(request.headers.get("range"), file.size)
         start, length = part or (0, file.size)
-        chunks = self.blobs.read(files.blob(file.id), start, length)
+        chunks = self.blobs.of(file.owner).read(files.blob(file.id), start, length)
         try:
             first = await anext(chunks, b"")
         except BlobMissing as error:  # deleted at this moment; otherwise somebody else has emptied the object store

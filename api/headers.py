@@ -9,7 +9,7 @@ import msgspec
 
 from shared.errors import InvalidRequest
 from shared.ids import digest
-from shared.repeats import Asked
+from shared.repeats import Asked, name_of
 from shared.settings import ClientSettings
 from shared.traces import valid
 
@@ -85,7 +85,7 @@ class Wishes(msgspec.Struct, frozen=True):
 
     def asked(self, owner: str, *what: bytes, began_ms: int) -> Asked:
         """How the owner's request, whose parts are `what` and which arrived at `began_ms`, is known again."""
-        name = digest(owner.encode(), self.idempotency_key.encode()) if self.idempotency_key else ""
+        name = name_of(owner, self.idempotency_key)
         return Asked(digest(owner.encode(), *what), began_ms, int(self.retried), name)
 
 

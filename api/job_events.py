@@ -56,7 +56,7 @@ def read_cursor(last_event_id: str | None) -> Cursor:
 async def job_events(gateway: Gateway, index: JobIndex, standing: Standing, cursor: Cursor) -> AsyncIterator[bytes]:
     """SSE bytes until the job has ended. The job goes on when the client leaves."""
     job, told = standing.job, _Told(cursor)
-    with gateway.hub.waiting(job.id) as waiter:
+    with gateway.hub.waiting(job.id, job.owner) as waiter:
         waiter.miss()
         pieces = gateway.hub.follow(waiter, max(0, cursor.piece - 1))
         coming = asyncio.ensure_future(anext(pieces))
@@ -75,7 +75,7 @@ async def job_events(gateway: Gateway, index: JobIndex, standing: Standing, curs
             standing = await index.stand(job.id, job.owner)
             for event in told.changes(standing):
                 yield event
-            outcome = piece.outcome and await gateway.bodies.whole(job.id, piece.outcome)
+            outcome = piece.outcome and await gateway.bodies.whole(job.owner, job.id, piece.outcome)
             for event in told.end(standing, outcome):
                 yield event
         except GatewayError as error:

@@ -1,7 +1,8 @@
 """`/openapi.json`: every route that is served, built from the application itself.
 
 Bodies that are the vendors' own are objects here with what must be in them: the vendors describe the rest, and what
-they add tomorrow passes through. Preflights (OPTIONS) are answered on every path and not listed.
+they add tomorrow passes through. Preflights (OPTIONS) are answered on every path and not listed, nor is
+`x-bf-eh-<name>`, which every route that runs a model sends to the provider as `<name>`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.routes import HTTPRoute
 
-from api.openapi_facts import COMPONENTS, SECURITY, Fact, fact_of
+from api.openapi_components import COMPONENTS, SECURITY, webhooks
+from api.openapi_facts import Fact, fact_of
 from api.submit import AnyRequest
 
 _PARAMETER = re.compile(r"\{(\w+):\w+\}")
@@ -53,6 +55,7 @@ def document(app: Litestar) -> dict[str, Any]:
         "info": {"title": "Hermod", "version": "1", "description": (__doc__ or "").partition("\n\n")[2]},
         "servers": [{"url": "/"}],
         "paths": paths,
+        "webhooks": webhooks(),
         "components": COMPONENTS,
     }
 

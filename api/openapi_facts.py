@@ -6,10 +6,10 @@ import re
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from api.admin_bodies import KeyBody, SharedBody
+from api.openapi_components import JSON
 
-JSON = "application/json"
 FORM = "multipart/form-data"
 EVENTS = "text/event-stream"
 _WEB_FORM = "application/x-www-form-urlencoded"
@@ -52,12 +52,13 @@ _LOOKED_UP = ("401", "403", "503")
 _SENT = ("409", "413", "415", "429")
 _ASKED = ("402", "429", "499", "502", "504", "529", "4XX", "5XX")
 """A provider's own statuses are passed on."""
+
 _WAITS = ("Prefer", "x-bf-async-wait")
-_RUNS = (
-    "x-bf-async",
-    "x-bf-async-id",
+_POLLED = ("x-bf-async", "x-bf-async-id", "x-bf-async-delete-on-read")
+_TRAVEL = ("anthropic-version", "anthropic-beta", "traceparent")
+_KEYS = ("x-bf-api-key", "x-bf-api-key-id", "x-bf-session-id")
+_SUBMITS = (
     "x-bf-async-job-result-ttl",
-    "x-bf-async-delete-on-read",
     "x-bf-async-webhook",
     "x-bf-disable-content-logging",
     "x-bf-cache-key",
@@ -65,80 +66,141 @@ _RUNS = (
     "x-bf-cache-type",
     "x-bf-cache-threshold",
     "x-bf-cache-no-store",
-    "x-bf-api-key",
-    "x-bf-session-id",
     "Idempotency-Key",
+    *_KEYS,
+    *_TRAVEL,
     *_WAITS,
 )
 _ONCE = ("Idempotency-Key",)
-_PAGES = ("limit", "after", "before", "after_id", "before_id")
+_BATCHED = (*_ONCE, "x-bf-batch-mode", "x-model-provider", "x-bf-async-webhook", *_TRAVEL[:2], "provider")
+_SERVED = ("x-bf-job-id", "x-bf-provider", "x-bf-model", "x-bf-key", "x-bf-fallback-index", "x-bf-dropped")
+_CACHED = ("x-bf-cache-hit", "x-bf-cache-id", "x-bf-cache-similarity", "x-bf-cache-threshold")
+_STANDING = ("x-bf-job-id", "x-bf-async-status", "retry-after-ms")
 
 _OPEN = Fact(security="open")
 _LOOK = Fact(failures=_LOOKED_UP)
-_MODELS = Fact(failures=(*_LOOKED_UP, *_ASKED))
+_MODELS = Fact(headers=("x-bf-models-missing",), parameters=_KEYS, failures=(*_LOOKED_UP, *_ASKED))
 _RUN = Fact(
     media=(JSON, EVENTS),
     body=JSON,
     asks="ModelRequest",
     body_required=False,
-    parameters=_RUNS,
-    headers=("x-bf-job-id",),
+    parameters=(*_POLLED, *_SUBMITS),
+    headers=(*_SERVED, *_CACHED, "x-bf-async-status", "retry-after-ms"),
     failures=(*_LOOKED_UP, *_SENT, *_ASKED),
+)
+_COUNT = Fact(
+    body=JSON,
+    asks="ModelRequest",
+    body_required=False,
+    parameters=(*_KEYS, *_TRAVEL),
+    headers=_SERVED,
+    failures=_RUN.failures,
 )
 _POST = Fact(body=JSON, failures=(*_LOOKED_UP, *_SENT))
 _UPLOAD = Fact(body=FORM, asks="Form", failures=(*_LOOKED_UP, *_SENT))
-_PAGE = Fact(parameters=_PAGES, tells="List", failures=_LOOKED_UP)
-_BYTES = Fact(statuses=(200, 206), media=("*/*",), parameters=("Range",), failures=(*_LOOKED_UP, "416"))
-_JOB = Fact(statuses=(202,), body=JSON, asks="ModelRequest", parameters=_WAITS, headers=("x-bf-job-id",))
-_ADMIN = Fact(security="admin", failures=(*_LOOKED_UP, "409"))
-_ADMIN_POST = msgspec.structs.replace(_ADMIN, body=JSON, failures=(*_LOOKED_UP, *_SENT))
-_CONSOLE = Fact(security="session", error="Page", statuses=(200, 303), media=("text/html",), failures=_LOOKED_UP)
+_BYTES = Fact(
+    statuses=(200, 206),
+    media=("*/*",),
+    tells="",
+    parameters=("Range",),
+    headers=("accept-ranges", "content-range", "content-disposition"),
+    failures=(*_LOOKED_UP, "416"),
+)
+_JOB = Fact(tells="Job", headers=("x-bf-job-id",), failures=_LOOKED_UP)
+_ASYNC = Fact(statuses=(200, 202), tells="AsyncJob", parameters=_WAITS, headers=_STANDING[:2], failures=_LOOKED_UP)
+_ADMIN = Fact(security="operator", failures=(*_LOOKED_UP, "409"))
+_ADMIN_POST = replace(_ADMIN, body=JSON, failures=(*_LOOKED_UP, *_SENT))
+_ADMIN_ACT = replace(_ADMIN_POST, body="")
+_CONSOLE = Fact(
+    security="operator",
+    error="Page",
+    statuses=(200, 303),
+    media=("text/html",),
+    tells="",
+    headers=("location",),
+    failures=_LOOKED_UP,
+)
+_CONSOLE_POST = replace(_CONSOLE, media=("*/*",), body=_WEB_FORM, body_required=False, failures=(*_LOOKED_UP, *_SENT))
+
+
+def _listed(*queries: str, tells: str = "List", **more: Any) -> Fact:
+    return Fact(parameters=queries, tells=tells, failures=_LOOKED_UP, **more)
+
 
 _KINDS: tuple[tuple[str, str, Fact], ...] = (
-    (r"HEAD", r"/anthropic", msgspec.structs.replace(_OPEN, media=())),
-    (r"GET", r"/openapi\.json", msgspec.structs.replace(_OPEN, tells="Object")),
-    (r"GET", r"/(live|ready|health)", msgspec.structs.replace(_OPEN, statuses=(200, 503), tells="Health")),
-    (r"GET", r"/metrics", msgspec.structs.replace(_ADMIN, media=("text/plain",), tells="")),
+    (r"HEAD", r"/anthropic", replace(_OPEN, media=(), tells="")),
+    (r"GET", r"/openapi\.json", _OPEN),
+    (r"GET", r"/(live|ready|health)", replace(_OPEN, statuses=(200, 503), tells="Health")),
+    (r"GET", r"/metrics", replace(_ADMIN, security="program", media=("text/plain",), tells="")),
     (r"GET", r"/console/static/.*", Fact(security="open", error="Page", media=("*/*",), tells="")),
-    (r"GET", r"/console/.*/events", msgspec.structs.replace(_CONSOLE, media=(EVENTS,))),
-    (r"GET", r"/console.*", _CONSOLE),
-    (
-        r"POST",
-        r"/console.*",
-        msgspec.structs.replace(_CONSOLE, media=("*/*",), body=_WEB_FORM, failures=(*_LOOKED_UP, *_SENT)),
-    ),
-    (r"POST", r"/admin/virtual-keys", msgspec.structs.replace(_ADMIN_POST, statuses=(201,), asks="KeyBody")),
-    (r"PATCH", r"/admin/virtual-keys/\{name:str\}", msgspec.structs.replace(_ADMIN_POST, asks="KeyBody")),
-    (r"POST", r"/admin/(teams|customers)", msgspec.structs.replace(_ADMIN_POST, statuses=(201,), asks="SharedBody")),
-    (r"PATCH", r"/admin/(teams|customers)/\{name:str\}", msgspec.structs.replace(_ADMIN_POST, asks="SharedBody")),
-    (r"POST", r"/(admin|api)/webhooks", msgspec.structs.replace(_ADMIN_POST, statuses=(201,))),
-    (r"POST", r"/(admin|api)/.*", msgspec.structs.replace(_ADMIN_POST, statuses=(200, 201, 202), body_required=False)),
-    (r"PATCH|PUT", r"/(admin|api)/.*", _ADMIN_POST),
-    (r"GET", r"/(admin|api)/(virtual-keys|teams|customers|webhooks)", msgspec.structs.replace(_ADMIN, tells="List")),
-    (r"DELETE", r"/api/cache/.*", _LOOK),
-    (r".*", r"/(admin|api)/.*", _ADMIN),
-    (r"POST", r"/v1/async/.*", msgspec.structs.replace(_JOB, failures=(*_LOOKED_UP, *_SENT, "402"))),
+    (r"GET", r"/console/login", replace(_CONSOLE, security="open")),
+    (r"POST", r"/console/login", replace(_CONSOLE_POST, security="open")),
     (
         r"GET",
-        r"/v1/async/.*",
-        Fact(statuses=(200, 202), parameters=_WAITS, headers=("x-bf-job-id",), failures=_LOOKED_UP),
+        r"/console/.*/events",
+        replace(_CONSOLE, media=(EVENTS,), headers=("x-request-id", "x-bf-job-id", "location")),
     ),
+    (r"GET", r"/console.*", _CONSOLE),
+    (r"POST", r"/console.*", _CONSOLE_POST),
+    (r"POST", r"/admin/virtual-keys", replace(_ADMIN_POST, statuses=(201,), asks="KeyBody")),
+    (r"PATCH", r"/admin/virtual-keys/\{name:str\}", replace(_ADMIN_POST, asks="KeyBody")),
+    (r"POST", r"/admin/(teams|customers)", replace(_ADMIN_POST, statuses=(201,), asks="SharedBody")),
+    (r"PATCH", r"/admin/(teams|customers)/\{name:str\}", replace(_ADMIN_POST, asks="SharedBody")),
+    (r"GET", r"/admin/(virtual-keys|teams|customers)", replace(_ADMIN, tells="List")),
+    (r"POST", r"/(admin|api)/webhooks", replace(_ADMIN_POST, statuses=(201,), tells="Webhook")),
+    (r"GET", r"/(admin|api)/webhooks", replace(_ADMIN, tells="Webhooks")),
+    (r"POST", r"/(admin|api)/webhooks/.*/(test|redeliver)", replace(_ADMIN_ACT, statuses=(202,), tells="Delivery")),
+    (
+        r"GET",
+        r"/(admin|api)/webhooks/\{name:str\}/deliveries",
+        replace(_ADMIN, tells="Deliveries", parameters=("limit", "after", "status")),
+    ),
+    (r"GET", r"/(admin|api)/webhooks/deliveries/.*", replace(_ADMIN, tells="Delivery")),
+    (r"POST", r"/(admin|api)/webhooks/.*/rotate-secret", replace(_ADMIN_ACT, tells="Webhook")),
+    (r"GET", r"/(admin|api)/webhooks/\{name:str\}", replace(_ADMIN, tells="Webhook")),
+    (r"PATCH|PUT", r"/(admin|api)/webhooks/\{name:str\}", replace(_ADMIN_POST, tells="Webhook")),
+    (r"POST", r"/admin/.*/revoke", _ADMIN_ACT),
+    (r"DELETE", r"/api/cache/.*", replace(_LOOK, security="cache")),
+    (r"DELETE|GET", r"/(admin|api)/.*", _ADMIN),
+    (
+        r"POST",
+        r"/v1/async/.*",
+        replace(_ASYNC, statuses=(202,), body=JSON, asks="ModelRequest", parameters=_SUBMITS, failures=_RUN.failures),
+    ),
+    (r"GET", r"/v1/async/.*", _ASYNC),
+    (r"GET", r"/anthropic/v1/models", replace(_MODELS, parameters=("limit", "after_id", "before_id", *_KEYS))),
     (r"GET", r".*/models(/.*)?", _MODELS),
-    (r"POST", r".*/(count_tokens|input_tokens)", msgspec.structs.replace(_RUN, media=(JSON,), parameters=())),
+    (r"POST", r".*/(count_tokens|input_tokens)", _COUNT),
     (r"POST", r".*/(messages|chat/completions|responses)", _RUN),
-    (r"POST", r".*/embeddings", msgspec.structs.replace(_RUN, media=(JSON,))),
-    (r"POST", r".*/files", msgspec.structs.replace(_UPLOAD, parameters=_ONCE)),
+    (r"POST", r".*/embeddings", replace(_RUN, media=(JSON,))),
+    (r"POST", r".*/files", replace(_UPLOAD, parameters=_ONCE)),
     (r"POST", r".*/uploads/.*/parts", _UPLOAD),
-    (r"POST", r".*/batches", msgspec.structs.replace(_POST, parameters=_ONCE)),
-    (r"POST", r".*/retry", msgspec.structs.replace(_LOOK, parameters=_ONCE, failures=(*_LOOKED_UP, *_SENT))),
-    (r"POST", r".*/cancel", msgspec.structs.replace(_LOOK, failures=(*_LOOKED_UP, *_SENT))),
+    (r"POST", r".*/batches", replace(_POST, parameters=_BATCHED)),
+    (r"POST", r".*/retry", replace(_LOOK, parameters=_BATCHED, failures=(*_LOOKED_UP, *_SENT))),
+    (r"POST", r"/v1/jobs/.*/cancel", replace(_JOB, failures=(*_LOOKED_UP, *_SENT))),
+    (r"POST", r".*/responses/.*/cancel", replace(_LOOK, headers=("x-bf-job-id",), failures=(*_LOOKED_UP, *_SENT))),
+    (r"POST", r".*/cancel", replace(_LOOK, failures=(*_LOOKED_UP, *_SENT))),
     (r"POST", r".*", _POST),
     (r"GET", r".*/content", _BYTES),
     (r"GET", r".*/results", Fact(media=("application/x-jsonl",), tells="", failures=_LOOKED_UP)),
-    (r"GET", r".*/jobs/.*/events", Fact(media=(EVENTS,), parameters=("Last-Event-ID",), failures=_LOOKED_UP)),
-    (r"GET", r".*/responses/\{name:str\}", msgspec.structs.replace(_LOOK, media=(JSON, EVENTS))),
-    (r"GET", r".*/jobs/\{job_id:str\}", msgspec.structs.replace(_LOOK, parameters=_WAITS)),
-    (r"GET", r".*/(files|batches|jobs|input_items)", _PAGE),
+    (
+        r"GET",
+        r"/v1/jobs/.*/events",
+        Fact(media=(EVENTS,), parameters=("Last-Event-ID",), headers=("x-bf-job-id",), failures=_LOOKED_UP),
+    ),
+    (
+        r"GET",
+        r".*/responses/\{name:str\}",
+        replace(_LOOK, media=(JSON, EVENTS), parameters=("stream", "starting_after"), headers=("x-bf-job-id",)),
+    ),
+    (r"GET", r"/v1/jobs/\{job_id:str\}", replace(_JOB, parameters=_WAITS)),
+    (r"GET", r"/v1/jobs", _listed("limit", "after", "status", tells="Jobs")),
+    (r"GET", r"/anthropic/v1/files", _listed("limit", "page", "after_id", "before_id", "ids")),
+    (r"GET", r"/anthropic/.*/batches", _listed("limit", "after_id", "before_id")),
+    (r"GET", r".*/files", _listed("limit", "after", "order", "purpose")),
+    (r"GET", r".*/batches", _listed("limit", "after")),
+    (r"GET", r".*/input_items", _listed("limit", "after", "order")),
     (r"GET|DELETE", r".*", _LOOK),
 )
 """The first that fits is the route's."""
@@ -150,93 +212,20 @@ _TAGS = (
     ("/v1", "native"),
     ("/console", "console"),
 )
+_UNNAMED = r"/(live|ready|health|metrics|openapi\.json|anthropic|console.*)"
+"""Answers that carry no request id."""
 
 
 def fact_of(method: str, path: str) -> Fact:
     """What is said of a route; `path` is Litestar's."""
     fact = next(fact for methods, paths, fact in _KINDS if re.fullmatch(methods, method) and re.fullmatch(paths, path))
     tag = next((tag for prefix, tag in _TAGS if path.startswith(prefix)), "operations")
-    error = "AnthropicError" if path.startswith("/anthropic") else fact.error
-    return msgspec.structs.replace(fact, tag=tag, error=error, failures=(*_ALWAYS, *fact.failures))
-
-
-SECURITY: dict[str, list[dict[str, list[str]]]] = {
-    "open": [],
-    "caller": [{}, {"virtualKey": []}, {"bearer": []}, {"x-api-key": []}],
-    "admin": [{}, {"adminToken": []}, {"session": []}],
-    "session": [{}, {"session": []}],
-}
-"""`{}`: without a key where the configuration asks for none, without a token on the gateway's own machine."""
-
-
-def _object(*required: str, **properties: Any) -> dict[str, Any]:
-    return {"type": "object", "required": list(required), "properties": properties}
-
-
-_TEXT = {"type": "string"}
-_ANTHROPIC_ERROR = _object(
-    "type", "error", type={"const": "error"}, error=_object("type", "message", type=_TEXT, message=_TEXT)
-)
-_OPENAI_ERROR = _object("error", error=_object("message", "type", message=_TEXT, type=_TEXT))
-_, _BODIES = msgspec.json.schema_components([KeyBody, SharedBody], ref_template="#/components/schemas/{name}")
-
-
-def _failure(schema: str, media: str = JSON) -> dict[str, Any]:
-    content = {"schema": {"$ref": f"#/components/schemas/{schema}"}} if schema else {}
-    return {"description": "What was wrong, where, and what to do.", "content": {media: content}}
-
-
-def _header(name: str, description: str, **schema: Any) -> dict[str, Any]:
-    return {"name": name, "in": "header", "description": description, "schema": schema or _TEXT}
-
-
-def _query(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "schema": _TEXT}
-
-
-_HEADERS = (
-    _header("x-bf-async", "`true`: submit as a job; the answer is a placeholder with its id."),
-    _header("x-bf-async-id", "Poll that job; the body is not read."),
-    _header("x-bf-async-job-result-ttl", "Seconds that the outcome is kept after the job has ended."),
-    _header("x-bf-async-delete-on-read", "`true`, on a poll: the outcome is deleted once it has been sent."),
-    _header("x-bf-async-webhook", "Name of the endpoint that hears of the job's end."),
-    _header("x-bf-disable-content-logging", "Accepted; no content is ever logged."),
-    _header("x-bf-cache-key", "Answer from the response cache, or keep the answer there, under this key."),
-    _header("x-bf-cache-ttl", "Seconds, or as in `5m`, that the answer is kept."),
-    _header("x-bf-cache-type", "`direct` for an equal request, `semantic` for one that means the same."),
-    _header("x-bf-cache-threshold", "Least similarity of a semantic hit, 0 to 1."),
-    _header("x-bf-cache-no-store", "`true`: the answer is not kept."),
-    _header("x-bf-api-key", "Name of the provider's configured key to use; `x-bf-api-key-id` takes its id."),
-    _header("x-bf-session-id", "Requests of one session stay with one key."),
-    _header("x-bf-async-wait", "Hold the answer up to so many seconds."),
-    _header("Prefer", "`wait=N`: the same."),
-    _header("Idempotency-Key", "Same key, same body: the same job, batch or file, for 24 hours."),
-    _header("Range", "A part of the bytes."),
-    _header("Last-Event-ID", "Go on after this event."),
-)
-COMPONENTS: dict[str, Any] = {
-    "securitySchemes": {
-        "virtualKey": {"type": "apiKey", "in": "header", "name": "x-bf-vk"},
-        "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
-        "bearer": {"type": "http", "scheme": "bearer", "description": "A virtual key, which begins `sk-bf-`."},
-        "adminToken": {"type": "http", "scheme": "bearer", "description": "`admin.token` of the configuration."},
-        "session": {"type": "apiKey", "in": "cookie", "name": "hermod_session"},
-    },
-    "parameters": {header["name"]: header for header in _HEADERS} | {name: _query(name) for name in _PAGES},
-    "headers": {"x-bf-job-id": {"description": "The job that the request became.", "schema": _TEXT}},
-    "responses": {
-        "AnthropicError": _failure("AnthropicError"),
-        "OpenAIError": _failure("OpenAIError"),
-        "Page": _failure("", "*/*"),
-    },
-    "schemas": {
-        "Object": {"type": "object"},
-        "List": _object("data", data={"type": "array", "items": {"type": "object"}}),
-        "Health": _object("status", status=_TEXT),
-        "ModelRequest": _object("model", model=_TEXT),
-        "Form": {"type": "object"},
-        "AnthropicError": _ANTHROPIC_ERROR,
-        "OpenAIError": _OPENAI_ERROR,
-        **_BODIES,
-    },
-}
+    is_anthropic = path.startswith("/anthropic")
+    named = () if re.fullmatch(_UNNAMED, path) else ("request-id" if is_anthropic else "x-request-id",)
+    return replace(
+        fact,
+        tag=tag,
+        error="AnthropicError" if is_anthropic else fact.error,
+        headers=(*named, *fact.headers),
+        failures=(*_ALWAYS, *fact.failures),
+    )

@@ -13,7 +13,7 @@ from shared.batches import blob
 from shared.errors import NotFound
 from shared.files import no_such_file
 from shared.ids import uuid_of
-from shared.stores.blobs import BlobMissing, Blobs
+from shared.stores.blobs import BlobMissing, Blobs, OwnedBlobs
 
 
 async def content(records: BatchRecords, blobs: Blobs, shown: str, owner: str, headers: dict[str, str]) -> ASGIResponse:
@@ -24,16 +24,16 @@ async def content(records: BatchRecords, blobs: Blobs, shown: str, owner: str, h
         raise no_such_file(shown) from error
     if batch.owner != owner:
         raise no_such_file(shown)
-    parts = []
+    parts, own = [], blobs.of(owner)
     for number in await records.done_shards(batch.id):
         key = blob(batch.id, "out", number)
         with contextlib.suppress(BlobMissing):  # a shard without a success has none
-            parts.append((key, await blobs.size(key)))
+            parts.append((key, await own.size(key)))
     length = sum(size for _, size in parts)
-    return Content(b"", _chunks(blobs, parts), length, media_type="application/jsonl", headers=headers)
+    return Content(b"", _chunks(own, parts), length, media_type="application/jsonl", headers=headers)
 
 
-async def _chunks(blobs: Blobs, parts: list[tuple[str, int]]) -> AsyncGenerator[bytes, None]:
+async def _chunks(blobs: OwnedBlobs, parts: list[tuple[str, int]]) -> AsyncGenerator[bytes, None]:
     for key, size in parts:
         async with contextlib.aclosing(blobs.read(key, 0, size)) as chunks:
             async for chunk in chunks:

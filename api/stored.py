@@ -43,7 +43,7 @@ class Stored:
         """
         job, state, outcome = await self._look(response_id, owner)
         request = await (self._bodies.request(job) if job.body_blob else self._queue.request(job))
-        return Kept(job, state, request, outcome and await self._bodies.whole(job.id, outcome))
+        return Kept(job, state, request, outcome and await self._bodies.whole(job.owner, job.id, outcome))
 
     async def continued(self, body: bytes, previous: str, owner: str) -> bytes:
         """The request with the conversation of the response `previous` before its own input.
@@ -100,7 +100,7 @@ class Stored:
 
 async def cancel(queue: Queue, hub: Hub, job: Job) -> None:
     """Cancel a job and wait for its end as its other waiters do: they are told before a cancel is acknowledged."""
-    with hub.waiting(job.id) as waiter:
+    with hub.waiting(job.id, job.owner) as waiter:
         snapshot = await queue.look(job.id, hub.channel)
         if not snapshot.state.final:
             await queue.cancel(job)

@@ -11,7 +11,7 @@ from litestar import Request
 from litestar.types import ASGIApp
 from msgspec.structs import replace
 
-from api.answers import finished, followed, pending, plain
+from api.answers import error_of, finished, followed, pending, plain
 from api.auth import Caller, Door, owns
 from api.cached import answered, cache_wish, planned, told_of
 from api.follow import Follower
@@ -95,17 +95,19 @@ class Gateway:
         Raises:
             NotFound: unknown, expired, another owner's or another kind's.
         """
-        with self.hub.waiting(job_id) as waiter:
-            snapshot = await self.queue.look(job_id, self.hub.channel if wait_s else "")
-            job = snapshot.job
-            if not owns(owner, job) or (job.dialect, job.operation) != (dialect.name, operation):
-                raise no_such_job()
-            if wait_s and not snapshot.state.final:
+        with self.hub.waiting(job_id, owner) as waiter:
+            for channel in (self.hub.channel if wait_s else "", ""):
+                snapshot = await self.queue.look(job_id, channel)
+                job = snapshot.job
+                if not owns(owner, job) or (job.dialect, job.operation) != (dialect.name, operation):
+                    raise no_such_job()
+                if not channel or snapshot.state.final:
+                    break
+                waiter.owner = job.owner
                 await self.hub.outcome(waiter, wait_s)
-                snapshot = await self.queue.look(job_id)
         if snapshot.outcome is None:
             return snapshot
-        return replace(snapshot, outcome=await self.bodies.whole(job_id, snapshot.outcome))
+        return replace(snapshot, outcome=await self.bodies.whole(job.owner, job_id, snapshot.outcome))
 
     async def _read(
         self, request: AnyRequest, dialect: Dialect, operation: str, asker: Caller, wish: Wishes
@@ -130,9 +132,12 @@ class Gateway:
         """Run a job that has no body (`models`) and wait for it. Raises GatewayError."""
         asker = self.door.caller(dict(request.headers))
         job = _job(dialect, operation, asker.owner, wishes({}, self.settings.client), Head(model=""), {})
-        with self.hub.waiting(job.id) as waiter:
+        with self.hub.waiting(job.id, job.owner) as waiter:
             await self.queue.submit(job, b"", waiter=self.hub.channel, share=replace(asker.share, limits=None))
-            return await self._outcome_or_leave(request, job, waiter)
+            outcome = await self._outcome_or_leave(request, job, waiter)
+        if outcome.status != 200:  # noqa: PLR2004 - HTTP: a success
+            raise error_of(dialect, job, outcome)
+        return outcome
 
     async def _submit(
         self,
@@ -147,12 +152,12 @@ class Gateway:
     ) -> ASGIApp:
         waits = not detached or job.stream or wish.wait_s > 0
         with contextlib.ExitStack() as stack:
-            waiter = stack.enter_context(self.hub.waiting(job.id))
+            waiter = stack.enter_context(self.hub.waiting(job.id, job.owner))
             submission = await self._push(asker, job, body, wish, waits=waits, detached=detached)
             if submission.cached is not None:
                 return answered(request.url.path, dialect, job, body, submission.cached)
             if not submission.new:
-                waiter = stack.enter_context(self.hub.waiting(submission.job_id))
+                waiter = stack.enter_context(self.hub.waiting(submission.job_id, job.owner))
                 waiter.miss()
                 job = replace(job, id=submission.job_id)
             if job.stream:
@@ -211,7 +216,7 @@ class Gateway:
     async def _outcome(self, waiter: Waiter, timeout_s: float | None = None) -> Outcome | None:
         """The outcome with its body, as `Hub.outcome`."""
         outcome = await self.hub.outcome(waiter, timeout_s)
-        return outcome and await self.bodies.whole(waiter.job_id, outcome)
+        return outcome and await self.bodies.whole(waiter.owner, waiter.job_id, outcome)
 
     async def _outcome_or_leave(self, request: AnyRequest, job: Job, waiter: Waiter) -> Outcome:
         """Wait for the outcome; a client that disconnects meanwhile cancels its job."""

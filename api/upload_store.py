@@ -37,7 +37,8 @@ class UploadStore:
             raise _ended(standing.state)
         upload, part_id = standing.upload, str(uuid.uuid4())
         key = uploads.blob(upload.id, part_id)
-        size = await self._blobs.put_stream(key, Form(request, "data", _part_terms, PART_BYTES).content())
+        form = Form(request, "data", _part_terms, PART_BYTES)
+        size = await self._blobs.of(upload.owner).put_stream(key, form.content())
         if not await self.records.add_part(upload, part_id, size):
             await discard(self._blobs, key)
             raise InvalidRequest("The upload was ended, or has expired, while the part was on its way.")
@@ -66,7 +67,8 @@ class UploadStore:
 
     async def _put_together(self, upload: Upload, part_ids: list[str], md5: str) -> File:
         try:
-            await self._blobs.put_stream(files.blob(upload.file_id), self._joined(upload, part_ids, md5))
+            joined = self._joined(upload, part_ids, md5)
+            await self._blobs.of(upload.owner).put_stream(files.blob(upload.file_id), joined)
         except BlobMissing as error:
             raise Conflict("Another request has just ended this upload; ask again.", code="upload_ended") from error
         created = now_ms()
@@ -85,9 +87,9 @@ class UploadStore:
 
     async def _joined(self, upload: Upload, part_ids: list[str], md5: str) -> AsyncIterator[bytes]:
         """The parts one after the other; ends with an error, upon which nothing is stored, when the sum is wrong."""
-        digest = hashlib.md5(usedforsecurity=False)
+        digest, own = hashlib.md5(usedforsecurity=False), self._blobs.of(upload.owner)
         for part_id in part_ids:
-            async with contextlib.aclosing(self._blobs.read(uploads.blob(upload.id, part_id))) as chunks:
+            async with contextlib.aclosing(own.read(uploads.blob(upload.id, part_id))) as chunks:
                 async for chunk in chunks:
                     if md5:
                         digest.update(chunk)

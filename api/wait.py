@@ -12,8 +12,10 @@ import secrets
 from collections.abc import AsyncGenerator, Iterator
 
 from shared.errors import GatewayError, NotFound, StoreError
+from shared.job_values import unpack_told
 from shared.jobs import Notice, Outcome
 from shared.queue import Queue
+from shared.sealing import TOUCHED, unreadable
 from shared.stores.redis import listen
 
 HEARTBEAT_S = 15.0
@@ -35,10 +37,15 @@ class Stopping(GatewayError):
 
 
 class Waiter:
-    """One request waiting for one job."""
+    """One request waiting for one job.
 
-    def __init__(self, job_id: str) -> None:
+    Attributes:
+        owner: whose job it has to be, or nothing of it can be read.
+    """
+
+    def __init__(self, job_id: str, owner: str) -> None:
         self.job_id = job_id
+        self.owner = owner
         self.final: Notice | None = None
         self.behind = False
         self._pieces: list[Notice] = []
@@ -102,9 +109,9 @@ class Hub:
         self._miss()
 
     @contextlib.contextmanager
-    def waiting(self, job_id: str) -> Iterator[Waiter]:
-        """A waiter that hears of the job; enter it before the job is submitted."""
-        waiter = Waiter(job_id)
+    def waiting(self, job_id: str, owner: str) -> Iterator[Waiter]:
+        """A waiter that hears of the owner's job; enter it before the job is submitted."""
+        waiter = Waiter(job_id, owner)
         self._waiters.setdefault(job_id, []).append(waiter)
         if self.stopping:
             waiter.miss()
@@ -176,7 +183,7 @@ class Hub:
         # What was appended before the end was announced is in the stream by now; what comes after this look is not.
         ended = waiter.final is not None
         try:
-            pieces = await self._queue.events(waiter.job_id, seen)
+            pieces = await self._queue.events(waiter.owner, waiter.job_id, seen)
         except StoreError:
             await self._away(waiter)
             return [], False
@@ -203,6 +210,8 @@ class Hub:
                 code="job_lost",
                 retry_after_s=1,
             ) from gone
+        if snapshot.job.owner != waiter.owner:
+            raise unreadable("the record of this job", TOUCHED, "value_unreadable")
         if snapshot.state.final:
             waiter.tell(Notice(waiter.job_id, 0, outcome=snapshot.outcome, state=snapshot.state))
 
@@ -215,13 +224,12 @@ class Hub:
             if message is None:
                 self._miss()
                 continue
-            try:
-                notice = self._queue.read_notice(message)
-            except GatewayError:  # whoever waits for it reads the same in Redis, and tells its client why
-                self._miss()
-                continue
-            for waiter in self._waiters.get(notice.job_id, ()):
-                waiter.tell(notice)
+            told = unpack_told(message)
+            for waiter in self._waiters.get(told.job_id, ()):
+                try:
+                    waiter.tell(self._queue.read_notice(waiter.owner, told))
+                except GatewayError:  # it reads the same in Redis, and tells its client why
+                    waiter.miss()
 
     def _miss(self) -> None:
         for waiters in self._waiters.values():

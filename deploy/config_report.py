@@ -10,7 +10,7 @@ from shared.governance_settings import Budget, Customer, RateLimit, Team, Virtua
 from shared.masked import MASK, mask_url
 from shared.prices import dollars
 from shared.provider_settings import NetworkSettings, ProviderKey, ProviderSettings
-from shared.settings import ObjectStoreSettings, Settings
+from shared.settings import EncryptionSettings, ObjectStoreSettings, Settings
 from shared.webhook_settings import WebhookSettings
 
 
@@ -36,6 +36,7 @@ def config_report(loaded: Loaded, path: str | None) -> list[str]:
         f"administration: {administration(settings)}",
         f"redis: {mask_url(settings.redis.url)}",
         f"object store: {_object_store(settings.object_store)}",
+        f"encryption at rest: {_encryption(settings.encryption)}",
         f"worker: {worker.slots} slots, lease {worker.lease_s:g} s renewed every {worker.renew_s:g} s",
         f"  grace {worker.grace_s:g} s",
         *(f"  may fetch from {entry}" for entry in worker.fetch_allow),
@@ -155,6 +156,13 @@ def _object_store(store: ObjectStoreSettings) -> str:
     access = f"as {'***' if store.access_key else 'anonymous'}"
     scheme = "https" if store.secure else "http"
     return f"{scheme}://{store.endpoint}, bucket {store.bucket}, region {store.region or 'default'}, {access}"
+
+
+def _encryption(encryption: EncryptionSettings) -> str:
+    count = len(encryption.master_keys)
+    if not count:
+        return "off; what callers send and get lies readable in redis and object store"
+    return "on, 1 key" if count == 1 else f"on, {count} keys: the first encrypts, all decrypt"
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -12,9 +12,10 @@ from shared import bifrost_settings
 from shared.config_environment import SECRET_VARIABLES
 from shared.config_section import REFERENCE
 
-_OF_WORKERS = frozenset({"base_url", "extra_headers"})
+_OF_WORKERS = frozenset({"base_url", "ca_cert_pem", "extra_headers"})
+_OF_WORKERS_IN_WEBHOOKS = frozenset({"headers", "previous_secret", "secret"})
 _LEFT_OUT = bifrost_settings.TOP | {"governance"}
-_GOVERNANCE = ("virtual_keys", "teams", "customers", "budgets", "rate_limits")
+_GOVERNANCE = ("virtual_keys", "teams", "customers", "budgets", "rate_limits", "pricing_overrides")
 _SHARED_OF_PROVIDER = frozenset({"custom_provider_config", "network_config"})
 
 
@@ -60,11 +61,14 @@ def lock(path: Path) -> int:
 def api_document(document: dict[str, Any]) -> dict[str, Any]:
     """The document as the API process may see it: which providers there are, but no key and no way to reach them.
 
+    Of `webhooks` it is which endpoints there are, without what proves to them who calls.
     Of `governance` what it checks stays: virtual keys, which are the clients' credentials, and what they may have.
     """
     kept = {name: value for name, value in document.items() if name not in _LEFT_OUT}
     if "providers" in document:
         kept["providers"] = {name: _without_access(provider) for name, provider in document["providers"].items()}
+    if isinstance(endpoints := document.get("webhooks"), list):
+        kept["webhooks"] = [_left(endpoint, _OF_WORKERS_IN_WEBHOOKS) for endpoint in endpoints]
     governance = document.get("governance") or {}
     if shown := {name: governance[name] for name in _GOVERNANCE if name in governance}:
         kept["governance"] = shown
@@ -72,21 +76,24 @@ def api_document(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def api_environment(document: dict[str, Any], environ: dict[str, str]) -> dict[str, str]:
-    """The environment without the variables that `providers` refers to or that usually hold a provider's key.
+    """The environment without the variables that only workers need, or that usually hold a provider's key.
 
-    One that another section refers to stays: a cloud's key may be that of the object store.
+    One that the API's part of the document refers to stays: a cloud's key may be that of the object store.
     """
-    others = _references({name: value for name, value in document.items() if name != "providers"})
-    secret = {*_references(document.get("providers")), *SECRET_VARIABLES}.difference(others)
+    shown = {name: value for name, value in api_document(document).items() if name != "providers"}
+    secret = {*_references(document), *SECRET_VARIABLES}.difference(_references(shown))
     return {name: value for name, value in environ.items() if name not in secret}
 
 
 def _without_access(provider: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in provider.items() if name in _SHARED_OF_PROVIDER}
     if "network_config" in kept:
-        network = kept["network_config"] or {}
-        kept["network_config"] = {name: value for name, value in network.items() if name not in _OF_WORKERS}
+        kept["network_config"] = _left(kept["network_config"] or {}, _OF_WORKERS)
     return kept
+
+
+def _left(facts: dict[str, Any], gone: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if name not in gone}
 
 
 def _references(value: Any) -> list[str]:

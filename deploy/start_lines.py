@@ -13,7 +13,7 @@ _SNIPPET = """\
 import time
 import anthropic
 
-client = anthropic.Anthropic(base_url="{url}/anthropic", api_key="unused")
+client = anthropic.Anthropic(base_url="{url}/anthropic", api_key="{key}")
 question = {{
     "model": "{model}",
     "max_tokens": 256,
@@ -68,7 +68,9 @@ def start_lines(running: Running) -> list[str]:
     if running.simulator:
         lines += ["no provider key found: answers come from the built-in simulator", ""]
     lines += ["Try it (pip install anthropic):", ""]
-    lines += [f"    {line}".rstrip() for line in _SNIPPET.format(url=running.url, model=_model(settings)).splitlines()]
+    key = "YOUR-VIRTUAL-KEY" if settings.client.enforce_auth_on_inference else "unused"
+    snippet = _SNIPPET.format(url=running.url, model=_model(settings), key=key)
+    lines += [f"    {line}".rstrip() for line in snippet.splitlines()]
     return [*lines, "", *(f"warning: {line}" for line in running.warnings), "Ready. Ctrl-C stops everything."]
 
 

@@ -88,34 +88,37 @@ class AnswerStore:
     def __init__(self, store: RedisStore) -> None:
         self._store = store
 
-    async def get(self, *ids: str) -> list[Entry | None]:
-        """The entries of these ids, at least one; None for what is not kept, or not readable any more."""
+    async def get(self, owner: str | None, *ids: str) -> list[Entry | None]:
+        """The owner's entries of these ids, at least one; None for what is not kept, or not readable (any more).
+
+        An `owner` of "" is everybody; with None they are whoever's.
+        """
         found = await self._store.call("MGET", *(CACHED + one for one in ids))
-        return [self._read(one, stored) for one, stored in zip(ids, found, strict=True)]
+        return [self._read(owner, one, stored) for one, stored in zip(ids, found, strict=True)]
 
     async def keep(self, plan: CachePlan, entry: Entry, most_bytes: int) -> None:
         """Keep an answer for `plan.ttl_s` seconds; what expires next makes room when all are `most_bytes`."""
         stored = self._store.seal.close(entry.owner, pack(entry), *_place(plan.id))
         await self._store.run(_KEEP, plan.id, plan.shelf, plan.key, stored, plan.ttl_s, most_bytes)
 
-    async def opened(self, entry_id: str, stored: bytes) -> bytes | None:
-        """What is kept under the id, packed as it is here; None, and forgotten, when that cannot be read any more."""
+    async def opened(self, plan: CachePlan, stored: bytes) -> bytes | None:
+        """What is kept under the plan's id, packed as here; None, and forgotten, when that cannot be read any more."""
         try:
-            return self._store.seal.open(None, stored, *_place(entry_id))
+            return self._store.seal.open(plan.owner, stored, *_place(plan.id))
         except GatewayError:
-            await self._store.call("DEL", CACHED + entry_id)
+            await self._store.call("DEL", CACHED + plan.id)
             return None
 
-    def _read(self, entry_id: str, stored: bytes | None) -> Entry | None:
+    def _read(self, owner: str | None, entry_id: str, stored: bytes | None) -> Entry | None:
         """None also for one that another version wrote, for what cannot be read is no answer."""
         try:
-            return None if stored is None else unpack(self._store.seal.open(None, stored, *_place(entry_id)))
+            return None if stored is None else unpack(self._store.seal.open(owner, stored, *_place(entry_id)))
         except (GatewayError, msgspec.MsgspecError):
             return None
 
     async def clear(self, entry_id: str, owner: str | None) -> bool:
         """Forget one answer, if it is the owner's or everybody's, or with None whoever's; False when there is none."""
-        [entry] = await self.get(entry_id)
+        [entry] = await self.get(None, entry_id)
         if entry is None or (owner is not None and entry.owner not in {"", owner}):
             return False
         return bool(await self._store.call("DEL", CACHED + entry_id))

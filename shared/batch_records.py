@@ -2,7 +2,7 @@
 
 hermod:batch:<id>          hash: spec state, the counts by ending, and Unix ms started finalizing ended cancelling;
                            output error: the files of the results; hooks: who is to hear of the
-                           end; `spent` and a name → see Spent
+                           end; `spent` and a name → see Spent; firsts: index of each shard's first item
 hermod:batch-done:<id>     set: numbers of the shards whose results are in the object store
 hermod:batches:<owner>:<surface>  sorted set of the owner's batches; score = Unix ms of creation
 hermod:batches             the same of all owners', for operators
@@ -15,12 +15,15 @@ What workers note of the items that run is in `worker/item_records.py`.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import uuid
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
+from shared.batch_values import BatchValues, unpack_batch
 from shared.batches import MOST_GROUPS, Batch, BatchState, Counts, Ending, Progress, Spent
 from shared.errors import NotFound
 from shared.lanes import CLOCK, LUA
@@ -45,7 +48,7 @@ LOOKED_AT = 500
 
 _uuid = lru_cache(maxsize=256)(uuid.UUID)
 _packer = msgspec.msgpack.Encoder()
-_unpack_batch = msgspec.msgpack.Decoder(Batch).decode
+_unpack_firsts = msgspec.msgpack.Decoder(list[int]).decode
 _ENDINGS = tuple(ending.value for ending in Ending)
 _TIMES = ("started", "finalizing", "ended", "cancelling")
 _SPENT = Spent.__struct_fields__
@@ -60,13 +63,13 @@ local function is_alive(id)
   return state and not cancelled
 end
 
-local function one(id, spec, owned, created, hooks, what, began, retried, name)
+local function one(id, spec, firsts, owned, created, hooks, what, began, retried, name)
   local record = 'hermod:batch:' .. id
   if redis.call('EXISTS', record) == 1 then return id end
   local other = became_before('batch', what, began, retried, name, is_alive)
   if other then return other end
   remember('batch', id, created, what, retried, name)
-  redis.call('HSET', record, 'spec', spec, 'state', 'validating')
+  redis.call('HSET', record, 'spec', spec, 'firsts', firsts, 'state', 'validating')
   if hooks ~= '' then redis.call('HSET', record, 'hooks', hooks) end
   redis.call('EXPIRE', record, UNSTARTED_S)
   for _, list in ipairs({owned, 'hermod:batches'}) do
@@ -108,18 +111,30 @@ end
     even_when_full=True,
 )
 
-# A job that waits is due now; of one that runs, the next delay is left out: it may have looked a moment too early.
-_HURRY = Script(
+# In one step, for who dies between two would leave jobs waiting that could end the batch. A job that waits is due now;
+# of one that runs, the next delay is left out: it may have looked a moment too early.
+_CANCEL = Script(
     LUA
     + """
-local function one(job)
+local function hurry(job)
   local record = 'hermod:job:' .. job
   local state = redis.call('HGET', record, 'state')
   if state == 'running' then
     redis.call('HSET', record, 'hurry', 1)
   elseif state == 'queued' and redis.call('ZADD', 'hermod:later', 'XX', 'CH', 'LT', clock_ms(), job) == 1 then
-    wake()
+    wake(redis.call('HGET', record, 'lane'))
   end
+end
+
+local function one(id, jobs)
+  local record = 'hermod:batch:' .. id
+  local state = redis.call('HGET', record, 'state')
+  if state == 'validating' or state == 'in_progress' then
+    redis.call('HSET', record, 'state', 'cancelling', 'cancelling', clock_ms())
+  elseif state ~= 'cancelling' then
+    return 0
+  end
+  for job in string.gmatch(jobs, '%S+') do hurry(job) end
   return 1
 end
 """,
@@ -159,7 +174,10 @@ end
 
 def named_after(batch_id: str, what: str) -> str:
     """The UUID of something that a batch has one of, the same whenever it is made again: `output`, `shard 3`."""
-    return str(uuid.uuid5(_uuid(batch_id), what))
+    # uuid.uuid5 says the same in three times the time, and each item of a batch has its own.
+    found = hashlib.sha1(_uuid(batch_id).bytes + what.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(found[16], 16) & 3]
+    return f"{found[:8]}-{found[8:12]}-5{found[13:16]}-{variant}{found[17:20]}-{found[20:32]}"
 
 
 def no_such_batch() -> NotFound:
@@ -172,18 +190,21 @@ class BatchRecords:
 
     def __init__(self, store: RedisStore) -> None:
         self._store = store
+        self._values = BatchValues(store.seal)
 
-    async def create(self, batch: Batch, *, asked: Asked = ANEW, hooks: bytes = b"") -> str:
+    async def create(self, batch: Batch, firsts: list[int], *, asked: Asked = ANEW, hooks: bytes = b"") -> str:
         """Write the record; the batch is `validating`, and forgotten unless it is started.
 
-        `hooks` is as for `Queue.submit`. Returns the id of the batch that the request became: another's when it joined
-        one.
+        `firsts` are the indexes of its shards' first items, `hooks` is as for `Queue.submit`. Returns the id of the
+        batch that the request became: another's when it joined one.
 
         Raises:
             Conflict: the idempotency key was used for another request within 24 hours.
         """
-        packed = _packer.encode(batch)
-        became: bytes = await self._store.run(_CREATE, batch.id, packed, _owned(batch), batch.created_ms, hooks, *asked)
+        packed = self._values.spec(batch), _packer.encode(firsts)
+        became: bytes = await self._store.run(
+            _CREATE, batch.id, *packed, _owned(batch), batch.created_ms, hooks, *asked
+        )
         if became == CONFLICT:
             raise conflict("batch")
         return became.decode()
@@ -204,8 +225,14 @@ class BatchRecords:
         return await self.look(batch_id.decode())
 
     async def look(self, batch_id: str) -> Progress:
-        """The batch as it stands. Raises NotFound."""
-        return _progress(await self._store.call("HMGET", RECORD + batch_id, *_FIELDS))
+        """The batch as it stands. Raises NotFound, GatewayError when what is sealed of it cannot be read."""
+        return _progress(await self._store.call("HMGET", RECORD + batch_id, *_FIELDS), self._values.opened)
+
+    async def indexes(self, batch: Batch, shard: int) -> range:
+        """Of the items of a shard."""
+        found = await self._store.call("HGET", RECORD + batch.id, "firsts")
+        bounds = [*_unpack_firsts(found), batch.total]
+        return range(bounds[shard], bounds[shard + 1])
 
     async def owned(self, owner: str, surface: str, *, after: str = "", before: str = "", count: int) -> list[Progress]:
         """The owner's newest batches of a surface, older than the batch `after` or newer than `before`, newest first.
@@ -235,15 +262,15 @@ class BatchRecords:
         while names and len(found) < count:
             looked, names = names[: count - len(found)], names[count - len(found) :]
             rows = await asyncio.gather(*(self._store.call("HMGET", RECORD + name, *_FIELDS) for name in looked))
-            found += [_progress(fields) for fields in rows if fields[0] is not None]  # others have expired
+            told = [fields for fields in rows if fields[0] is not None]  # others have expired
+            found += [_progress(fields, self._values.listed) for fields in told]
         return found
 
     async def cancel(self, batch_id: str) -> None:
         """Ask for the end: items that have not begun are not run. An ended batch stays what it is. Raises NotFound."""
-        await self._store.run(_MOVE, batch_id, "validating", "in_progress", "cancelling")
         progress = await self.look(batch_id)
-        if progress.state is BatchState.CANCELLING:
-            await asyncio.gather(*(self._store.run(_HURRY, job) for job in _jobs(progress.batch)))
+        if not progress.state.final:
+            await self._store.run(_CANCEL, batch_id, " ".join(_jobs(progress.batch)))
 
     async def forget(self, batch: Batch) -> None:
         """Delete the record of an ended batch; the sweep deletes its blobs."""
@@ -272,13 +299,13 @@ def _owned(batch: Batch) -> str:
     return f"hermod:batches:{batch.owner}:{batch.surface}"
 
 
-def _progress(fields: list[Any]) -> Progress:
+def _progress(fields: list[Any], read: Callable[[Batch], Batch]) -> Progress:
     row = dict(zip(_FIELDS, fields, strict=True))
     if row["spec"] is None:
         raise no_such_batch()
     times = {f"{name}_ms": int(row[name]) if row[name] else None for name in _TIMES}
     return Progress(
-        batch=_unpack_batch(row["spec"]),
+        batch=read(unpack_batch(row["spec"])),
         state=BatchState(row["state"].decode()),
         counts=Counts(*(int(row[ending] or 0) for ending in _ENDINGS)),
         output_file=(row["output"] or b"").decode(),

@@ -50,35 +50,35 @@ class Bodies:
         """The job, saying where its body is; a large one has been saved. Raises StoreError."""
         if len(body) <= self._inline_bytes:
             return job
-        await self.blobs.put(_request_key(job.id), body)
+        await self.blobs.of(job.owner).put(_request_key(job.id), body)
         return msgspec.structs.replace(job, body_blob=True)
 
     async def request(self, job: Job) -> bytes:
         """The body of a job with `body_blob`. Raises StoreError, or GatewayError when it was lost."""
-        return await self._get(job.id, _request_key(job.id))
+        return await self._get(job.owner, job.id, _request_key(job.id))
 
     async def discard_request(self, job: Job) -> None:
         """Delete what `save_request` saved, if anything; what cannot be deleted now is left to the sweep."""
         if job.body_blob:
             await self._discard(job.id, _request_key(job.id))
 
-    async def save_outcome(self, job_id: str, fence: str, outcome: Outcome) -> Outcome:
+    async def save_outcome(self, job: Job, fence: str, outcome: Outcome) -> Outcome:
         """The outcome with a large body saved; kept inline while the object store is away: it is paid for."""
         if len(outcome.body) <= self._inline_bytes:
             return outcome
-        key = f"{PREFIX}{job_id}/outcome-{fence.replace(':', '-')}"
+        key = f"{PREFIX}{job.id}/outcome-{fence.replace(':', '-')}"
         try:
-            await self.blobs.put(key, outcome.body)
+            await self.blobs.of(job.owner).put(key, outcome.body)
         except StoreError as error:
-            log.warning("a large answer stays in Redis: %s", error, extra={"job_id": job_id})
+            log.warning("a large answer stays in Redis: %s", error, extra={"job_id": job.id})
             return outcome
         return msgspec.structs.replace(outcome, body=b"", blob=key)
 
-    async def whole(self, job_id: str, outcome: Outcome) -> Outcome:
-        """The outcome with its body in it. Raises StoreError, or GatewayError when it was lost."""
+    async def whole(self, owner: str, job_id: str, outcome: Outcome) -> Outcome:
+        """The outcome of the owner's job with its body in it. Raises StoreError, or GatewayError when it was lost."""
         if not outcome.blob:
             return outcome
-        return msgspec.structs.replace(outcome, body=await self._get(job_id, outcome.blob), blob="")
+        return msgspec.structs.replace(outcome, body=await self._get(owner, job_id, outcome.blob), blob="")
 
     async def discard_outcome(self, job_id: str, outcome: Outcome) -> None:
         """Delete what `save_outcome` saved, if anything, as `discard_request`."""
@@ -95,9 +95,9 @@ class Bodies:
                 _, job_id, what = info.key.split("/", 2)
                 yield info.key, job_id, what == REQUEST
 
-    async def _get(self, job_id: str, key: str) -> bytes:
+    async def _get(self, owner: str, job_id: str, key: str) -> bytes:
         try:
-            return await self.blobs.get(key)
+            return await self.blobs.of(owner).get(key)
         except BlobMissing as cause:
             log.error("%s", cause, extra={"job_id": job_id})  # noqa: TRY400 - where it happened says nothing
             raise GatewayError(

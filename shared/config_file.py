@@ -150,7 +150,7 @@ def _encryption(encryption: Section, warnings: list[str]) -> EncryptionSettings:
 
 
 def _master_keys(encryption: Section) -> Iterator[bytes]:
-    for index, text in enumerate(encryption.texts("keys")):
+    for index, text in enumerate(encryption.texts("keys", secret=True)):
         try:
             key = base64.b64decode(text, validate=True)
         except ValueError:

@@ -33,7 +33,8 @@ class Section:
 
     def __init__(self, value: Any, path: str, environ: Mapping[str, str]) -> None:
         if not isinstance(value, dict):
-            raise SettingsError(path or "config", f"expected an object, got {describe(value)}")
+            found = describe(value, secret=isinstance(value, str))  # a key stands where its object should
+            raise SettingsError(path or "config", f"expected an object, got {found}")
         self.path = path
         self._values = value
         self._environ = environ
@@ -63,11 +64,12 @@ class Section:
         """The value as it stands in the file, for what may have one of several forms; None when absent."""
         return self._values.get(key)
 
-    def texts(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """An array of strings."""
+    def texts(self, key: str, default: tuple[str, ...] = (), *, secret: bool = False) -> tuple[str, ...]:
+        """An array of strings. A secret is never echoed."""
         if self._get(key) is None:
             return default
-        return tuple(self._resolved(value, path) for path, value in self._items(key))
+        items = self._items(key, secret=secret)
+        return tuple(self._resolved(value, path, secret=secret) for path, value in items)
 
     def mapping(self, key: str, *, secret: bool = False) -> dict[str, str]:
         """An object of strings."""
@@ -138,7 +140,7 @@ class Section:
         """The array of objects at `key`; none when absent."""
         if self._get(key) is None:
             return []
-        return [Section(value, path, self._environ) for path, value in self._items(key)]
+        return [Section(value, path, self._environ) for path, value in self._items(key, secret=True)]
 
     def ignore(self, *keys: str) -> None:
         """These keys are known and deliberately not read."""
@@ -169,10 +171,10 @@ class Section:
         self._known.append(key)
         return self._values.get(key)
 
-    def _items(self, key: str) -> list[tuple[str, Any]]:
+    def _items(self, key: str, *, secret: bool = False) -> list[tuple[str, Any]]:
         value = self._get(key)
         if not isinstance(value, list):
-            raise self.fail(key, f"expected an array, got {describe(value)}")
+            raise self.fail(key, f"expected an array, got {describe(value, secret=secret)}")
         return [(f"{self.at(key)}[{index}]", item) for index, item in enumerate(value)]
 
     def _resolved(self, value: Any, path: str, *, secret: bool = False) -> str:

@@ -12,6 +12,8 @@ from shared.governance_meters import Limits, Meter, limits, meters_of
 from shared.governance_settings import ANY, Customer, ProviderConfig, Team, VirtualKey
 from shared.queue import Share
 
+_LISTED = "`GET /v1/models` lists what it may use"
+
 
 class Grant:
     """One key with what it shares with others, everything worked out beforehand.
@@ -46,10 +48,10 @@ class Grant:
             return
         config = self._configs.get(provider)
         if config is None:
-            message = f"model: the virtual key may not use provider {provider!r}."
+            message = f"model: the virtual key may not use provider {provider!r}; {_LISTED}."
             raise NotPermitted(message, param="model", code="provider_blocked")
         if not config.allows(model):
-            message = f"model: the virtual key may not use {model!r} at provider {provider!r}."
+            message = f"model: the virtual key may not use {model!r} at provider {provider!r}; {_LISTED}."
             raise NotPermitted(message, param="model", code="model_blocked")
 
     def may_use(self, provider: str, model: str | None = None) -> bool:

@@ -87,7 +87,8 @@ class Keyring:
         if not self._loaded:
             raise StoreError("The virtual keys have not been read yet; try again.", retry_after_s=1)
         if self._closed:
-            raise NotAuthenticated("The virtual key is unknown to this gateway.", code="virtual_key_unknown")
+            message = "The virtual key is unknown to this gateway; check it, or ask whoever issued it."
+            raise NotAuthenticated(message, code="virtual_key_unknown")
         return owner, None
 
     async def of_owner(self, owner: str) -> Grant | None:

@@ -24,6 +24,9 @@ COST, TOKENS, REQUESTS = "cost", "tokens", "requests"
 HELD_RETRY_MS = 1000
 """When to ask again while calls in flight hold the rest: most calls take longer than a second, few take minutes."""
 
+LONGEST_SLEEP_S = 120.0
+"""Longer than this no SDK is to sleep before it tries again: some would for hours, and say nothing."""
+
 _CODES = {TOKENS: "token_limited", REQUESTS: "request_limited"}
 _NANO = 1_000_000_000
 
@@ -117,10 +120,12 @@ def refusal(meter: Meter, wait_ms: int, *, spent: bool) -> GatewayError:
             code="rate_limited",
             retry_after_s=wait_s,
         )
-    message = f"The {_what(meter)} of {meter.whose} is used up; it begins anew in {_words(wait_s)}."
+    raised = "unless whoever issued the key raises it"
+    message = f"The {_what(meter)} of {meter.whose} is used up; it begins anew in {_words(wait_s)}, {raised}."
     if meter.kind == COST:
         return BudgetExceeded(message, code="budget_exceeded", should_retry=False)
-    return LimitExceeded(message, code=_CODES[meter.kind], retry_after_s=wait_s)
+    again = False if wait_s > LONGEST_SLEEP_S else None
+    return LimitExceeded(message, code=_CODES[meter.kind], retry_after_s=wait_s, should_retry=again)
 
 
 def _what(meter: Meter) -> str:

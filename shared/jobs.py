@@ -21,7 +21,7 @@ import msgspec
 
 from shared.cache import CachePlan
 from shared.chat import Usage
-from shared.errors import Failure
+from shared.failures import Failure
 from shared.lanes import Lane
 
 
@@ -53,7 +53,7 @@ TRANSITIONS: dict[tuple[State, str], State] = {
     (State.RUNNING, "hand_back"): State.QUEUED,
     (State.RUNNING, "lose"): State.QUEUED,
 }
-"""Every legal step. The Lua scripts of `shared/queue.py` and `worker/leases.py` walk no other."""
+"""Every legal step. The Lua of `shared/queue_scripts.py` and `worker/lease_scripts.py` walks no other."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +63,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         id: UUID; also arq's job id.
         owner: `anonymous`, or the hash of the virtual key that submitted it.
         dialect: name of the client's dialect.
-        operation: `chat`, `count_tokens`, `embeddings` or `models`.
+        operation: `chat`, `count_tokens`, `embeddings` or `models`; of the gateway's own jobs a step of a batch
+            (`shared/batches.py`) or `webhook`.
         model: as the client wrote it.
         fallbacks: `provider/model` strings to try when the first target fails.
         stream: the client follows the events instead of waiting for the outcome.
@@ -72,7 +73,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         ttl_s: seconds the outcome is kept, counted from completion.
         deadline_ms: Unix milliseconds after which nobody wants the answer: a queued job then expires.
         created_ms: Unix milliseconds.
-        key: name of the provider key to use (`x-bf-api-key`); empty for any.
+        key: name or id of the provider key to use (`x-bf-api-key`); empty for any.
         session: requests of one go to the same provider key (`x-bf-session-id`); empty for none.
         body_blob: the body is a blob, see `shared/bodies.py`; else it lies in the record.
         store: the body is kept as long as the outcome, for the client may ask for both again.

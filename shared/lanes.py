@@ -10,6 +10,8 @@ The Lua below is shared by the scripts of `shared/queue.py` and `worker/leases.p
     hermod:unfinished          hash owner → jobs queued, deferred or running
     hermod:running             hash owner → jobs running, for owners with a cap on them
     hermod:parked              set of owners at that cap, out of every ring until one of their jobs ends
+    hermod:wake:<lane>         list of at most one token: work is due, or due earlier than the waiting workers know.
+                               Only workers with room for the lane wait for it, so none takes one it has no use for
 
 Each job moves its owner's tag on by 1/weight (start-time fair queueing, Goyal, Vin and Cheng, 1996), so a caller with
 50,000 jobs in line and one with a single job take turns, whoever was first.
@@ -21,9 +23,13 @@ from enum import StrEnum
 
 
 class Lane(StrEnum):
-    """The order in which due jobs are claimed; the lower ones have a reserved share, so that none starves."""
+    """The order in which due jobs are claimed; the lower ones have a reserved share, so that none starves.
+
+    Chores are the gateway's own short jobs, which call no provider: webhooks, the starts and ends of batches.
+    """
 
     INTERACTIVE = "interactive"
+    CHORES = "chores"
     ASYNC = "async"
     BATCH = "batch"
 
@@ -31,7 +37,8 @@ class Lane(StrEnum):
 QUEUE = "arq:queue"
 """arq's own sorted set. Our jobs have scores below 1, so that what other arq clients enqueue (its time) stands out."""
 LATER = "hermod:later"
-WAKE = "hermod:wake"
+WAKE = "hermod:wake:"
+"""And a lane."""
 
 CLOCK = """
 local function clock_ms()
@@ -40,14 +47,16 @@ local function clock_ms()
 end
 """
 
+LANES = f"local LANES = {{{', '.join(repr(lane.value) for lane in Lane)}}}\n"
+
 LUA = (
     CLOCK
+    + LANES
     + """
-local LANES = {'interactive', 'async', 'batch'}
-
--- One token is enough: whoever takes it and leaves due jobs behind puts the next one in.
-local function wake()
-  if redis.call('LLEN', 'hermod:wake') == 0 then redis.call('LPUSH', 'hermod:wake', '1') end
+-- One token is enough: whoever takes it and leaves due jobs of the lane behind puts the next one in.
+local function wake(lane)
+  local token = 'hermod:wake:' .. lane
+  if redis.call('LLEN', token) == 0 then redis.call('LPUSH', token, '1') end
 end
 
 local function enter(lane, owner)
@@ -62,19 +71,24 @@ local function line_up(id, lane, owner, at_front)
   redis.call(at_front and 'LPUSH' or 'RPUSH', 'hermod:due:' .. lane .. ':' .. owner, id)
   if at_front then redis.call('HSET', 'hermod:job:' .. id, 'due', clock_ms()) end
   if redis.call('SISMEMBER', 'hermod:parked', owner) == 0 then enter(lane, owner) end
-  wake()
+  wake(lane)
+end
+
+-- The owner's due jobs may be claimed again.
+local function unpark(owner)
+  for _, lane in ipairs(LANES) do
+    if redis.call('EXISTS', 'hermod:due:' .. lane .. ':' .. owner) == 1 then
+      enter(lane, owner)
+      wake(lane)
+    end
+  end
 end
 
 -- A running job of the owner ended or went back: one that waits behind the owner's cap may run.
 local function release(owner, cap)
   if cap == '0' then return end
   redis.call('HINCRBY', 'hermod:running', owner, -1)
-  if redis.call('SREM', 'hermod:parked', owner) == 1 then
-    for _, lane in ipairs(LANES) do
-      if redis.call('EXISTS', 'hermod:due:' .. lane .. ':' .. owner) == 1 then enter(lane, owner) end
-    end
-    wake()
-  end
+  if redis.call('SREM', 'hermod:parked', owner) == 1 then unpark(owner) end
 end
 
 local function tell(waiters, message)

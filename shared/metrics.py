@@ -86,7 +86,7 @@ SLOTS = Gauges(REGISTRY, "hermod_slots", "Slots of this worker.", ["state"], ("b
 WEBHOOK_TRIES = Counters(
     REGISTRY,
     "hermod_webhook_tries_total",
-    "Tries to deliver an event, by the endpoint's status (0: it did not answer).",
+    "Tries to deliver an event, by the class of the endpoint's status (none: it did not answer).",
     ["endpoint", "status"],
 )
 RETRIES = Histograms(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -77,6 +78,7 @@ def dollars(nano: int | None) -> float | None:
     return None if nano is None else nano / NANO
 
 
+@lru_cache(maxsize=1024)
 def _listed(provider: str, model: str) -> Price | None:
     table = TABLES.get(provider, {})
     name = model if model in table else _SNAPSHOT.sub("", model)

@@ -10,7 +10,6 @@ Keys (one Redis, not Redis Cluster: arq's key names carry no hash tag), besides 
     hermod:recent       sorted set of all owners' newest detached jobs, for operators; score = Unix ms of creation
     hermod:failures     the same of the jobs that last failed or expired, detached or not; score = Unix ms of the end
     hermod:events:<id>  stream: the SSE pieces of a streamed answer, ids 1-0, 2-0, …
-    hermod:wake         list of at most one token: work is due, or due earlier than the waiting workers know
     hermod:workers      sorted set of worker processes; score = Unix ms until which each counts as alive
     hermod:cancels      channel: ids of running jobs to cancel
     arq:queue           every unfinished job, so that arq's Job API reads our queue
@@ -26,14 +25,15 @@ from typing import NamedTuple
 import msgspec
 
 from shared.answer_store import AnswerStore
-from shared.errors import Conflict, GatewayError, LimitExceeded, NotFound
+from shared.errors import GatewayError, LimitExceeded, NotFound
 from shared.governance_meters import Limits, refusal
 from shared.ids import digest, now_ms
-from shared.job_values import JobValues, notice, pack, unpack_job
+from shared.job_values import JobValues, Told, notice, pack, unpack_job
 from shared.jobs import Job, Notice, Outcome, Snapshot, State
 from shared.lanes import Lane
 from shared.metrics import job_ended
 from shared.queue_scripts import CANCEL, FORGET, LOOK, SUBMIT
+from shared.repeats import CONFLICT, conflict, name_of
 from shared.stores.redis import RedisStore
 
 CANCELS = "hermod:cancels"
@@ -87,22 +87,13 @@ def _digest(job: Job, body: bytes) -> str:
     return digest(job.owner.encode(), job.dialect.encode(), job.operation.encode(), body)
 
 
-def _name(job: Job, idempotency_key: str) -> str:
-    return digest(job.owner.encode(), idempotency_key.encode()) if idempotency_key else ""
-
-
 def _refusal(verdict: bytes, why: list[int], share: Share) -> GatewayError | None:
     """Why a request became no job; None when it became one."""
     if verdict == b"refused" and share.limits:
         index, spent, wait_ms = why
         return refusal(share.limits.meters[index - 1], wait_ms, spent=bool(spent))
-    if verdict == b"conflict":
-        return Conflict(
-            "Idempotency-Key: this key was used with another body in the last 24 hours; use a new key.",
-            param="Idempotency-Key",
-            code="idempotency_conflict",
-            should_retry=False,
-        )
+    if verdict == CONFLICT:
+        return conflict("request")
     if verdict == b"full":
         return LimitExceeded(
             f"{share.max_unfinished} jobs of this key are unfinished; wait for some to end.",
@@ -166,17 +157,17 @@ class Queue:
             StoreError: nothing can be said about acceptance; a retry with the same headers is safe.
         """
         words = (
-            *(job.id, pack(job), b"" if job.body_blob else self._values.request(job, body)),
+            *(job.id, self._values.spec(job), b"" if job.body_blob else self._values.request(job, body)),
             *(arq_record(job.id, job.created_ms), waiter),
-            *(_digest(job, body), int(look_for_same), _name(job, idempotency_key)),
+            *(_digest(job, body), int(look_for_same), name_of(job.owner, idempotency_key)),
             *(int(detached), int(job.store), job.lane, job.owner),
             *(share.weight, share.max_running, share.max_unfinished),
             *(job.deadline_ms, job.created_ms),
             *(share.limits.packed if share.limits else b"", hooks, _cached_as(job), reserves),
         )
         verdict, job_id, *why = await self._store.run(SUBMIT, *words)
-        while verdict == b"cached":
-            if cached := await self._answers.opened(_cached_as(job), why[0]):
+        while verdict == b"cached" and job.cache:
+            if cached := await self._answers.opened(job.cache, why[0]):
                 return Submission(job.id, new=False, cached=cached)
             verdict, job_id, *why = await self._store.run(SUBMIT, *words)
         if refused := _refusal(verdict, why, share):
@@ -214,18 +205,25 @@ class Queue:
             ended_ms=int(ended) if ended else None,
         )
 
-    async def events(self, job_id: str, after: int = 0) -> list[tuple[int, bytes]]:
-        """Pieces of the job's event stream with a number above `after`, as (number, SSE bytes)."""
-        entries = await self._store.call("XRANGE", EVENTS + job_id, f"({after}-0" if after else "-", "+")
-        return self._values.read_pieces(job_id, entries)
+    async def events(self, owner: str, job_id: str, after: int = 0) -> list[tuple[int, bytes]]:
+        """Pieces of the event stream of the owner's job with a number above `after`, as (number, SSE bytes).
 
-    def read_notice(self, message: bytes) -> Notice:
-        """What a worker told those who wait for a job. Raises GatewayError when it cannot be read."""
-        return self._values.read_notice(message)
+        Raises GatewayError when they cannot be read: as another's, for instance.
+        """
+        entries = await self._store.call("XRANGE", EVENTS + job_id, f"({after}-0" if after else "-", "+")
+        return self._values.read_pieces(owner, job_id, entries)
+
+    def read_notice(self, owner: str, told: Told) -> Notice:
+        """What a worker told those who wait for the owner's job. Raises GatewayError when it cannot be read."""
+        return self._values.read_notice(owner, told)
 
     async def request(self, job: Job) -> bytes:
         """The body of a request as the job's record holds it: empty when it is a blob, or not kept beyond the end."""
         return self._values.read_request(job, await self._store.call("HGET", JOB + job.id, "body") or b"")
+
+    def headers(self, job: Job) -> dict[str, str]:
+        """The forwarded headers of a job as a look found it. Raises GatewayError when they cannot be read."""
+        return self._values.read_headers(job)
 
     async def served_from_cache(self, job: Job) -> dict[str, str]:
         """The headers of a streamed answer that the response cache gave, once it has begun; none for another."""

@@ -17,7 +17,7 @@ import msgspec
 
 from shared import metrics
 from shared.errors import StoreError
-from shared.lanes import CLOCK
+from shared.lanes import CLOCK, LANES
 from shared.stores.redis import RedisStore, Script
 
 KEPT_MS = 2000
@@ -32,8 +32,8 @@ RATE_MS = 60_000
 # looked at for the oldest: no worker more would run their jobs.
 _COUNT = Script(
     CLOCK
+    + LANES
     + """
-local LANES = {'interactive', 'async', 'batch'}
 local NEVER_DUE = 1e13
 
 local function came(id)

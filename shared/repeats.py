@@ -5,7 +5,7 @@
 
 An SDK's retry joins what an identical request became in the last ten minutes. The try before it may end later than the
 retry, for its bytes were all there when the client gave it up: it joins what the retry made after it had begun. Two
-wishes for the same, neither of them a retry, are two.
+wishes for the same, neither of them a retry, are two. Jobs have their own keys, see `shared/queue_scripts.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from shared.errors import Conflict
+from shared.ids import digest
 from shared.queue_scripts import IDEMPOTENCY_S, SAME_REQUEST_S
 
 CONFLICT = b"conflict"
@@ -25,7 +26,7 @@ class Asked(NamedTuple):
         what: digest of the owner and of all that was asked; empty when it need not be known again.
         began_ms: Unix milliseconds at which it arrived.
         retried: 1 when the SDK says that this is a retry of its own, else 0.
-        name: digest of the owner and the Idempotency-Key; empty for none.
+        name: see `name_of`.
     """
 
     what: str = ""
@@ -59,6 +60,11 @@ local function remember(kind, id, now, what, retried, name)
   redis.call('SET', 'hermod:' .. kind .. '-idem:' .. name, id .. ' ' .. what, 'EX', IDEMPOTENCY_S)
 end
 """.replace("SAME_REQUEST_S", str(SAME_REQUEST_S)).replace("IDEMPOTENCY_S", str(IDEMPOTENCY_S))
+
+
+def name_of(owner: str, idempotency_key: str) -> str:
+    """The digest by which the owner's key is known again; empty for none."""
+    return digest(owner.encode(), idempotency_key.encode()) if idempotency_key else ""
 
 
 def conflict(noun: str) -> Conflict:

@@ -29,6 +29,12 @@ class Seal(Protocol):
             GatewayError: `value_unreadable`: its key is no longer listed, or it was touched or put elsewhere.
         """
 
+    def close_text(self, owner: str, text: str, *place: object) -> str:
+        """`close` for what lies among what scripts read, which know no bytes but text."""
+
+    def open_text(self, owner: str, text: str, *place: object) -> str:
+        """What `close_text` has closed. Raises as `open` does."""
+
 
 class Clear:
     """No seal at all."""
@@ -41,6 +47,14 @@ class Clear:
         """See Seal."""
         return value
 
+    def close_text(self, owner: str, text: str, *place: object) -> str:  # noqa: ARG002 - see Seal
+        """See Seal."""
+        return text
+
+    def open_text(self, owner: str, text: str, *place: object) -> str:  # noqa: ARG002 - see Seal
+        """See Seal."""
+        return text
+
 
 CLEAR = Clear()
 
@@ -52,6 +66,16 @@ def open_seal(keys: Sequence[bytes]) -> Seal:
     from shared.stores.envelopes import Envelopes  # noqa: PLC0415 - 20 ms and 4 MB that others do not need
 
     return Envelopes(keys)
+
+
+def close_each(seal: Seal, owner: str, texts: dict[str, str], *place: object) -> dict[str, str]:
+    """The same names with closed texts, each in a place of its own."""
+    return {name: seal.close_text(owner, text, *place, name) for name, text in texts.items()}
+
+
+def open_each(seal: Seal, owner: str, texts: dict[str, str], *place: object) -> dict[str, str]:
+    """What `close_each` has closed. Raises as `Seal.open` does."""
+    return {name: seal.open_text(owner, text, *place, name) for name, text in texts.items()}
 
 
 def unreadable(what: str, why: str, code: str) -> GatewayError:

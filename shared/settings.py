@@ -117,13 +117,15 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Section `worker`, keys named as the attributes.
 
     Attributes:
-        slots: jobs one worker process runs at once; default 200.
+        slots: jobs one worker process runs at once; default 200. Async jobs and batches leave an eighth of them, two
+            at least, to requests that somebody waits for; the gateway's own chores, a quarter of the slots at most,
+            may take half of that.
         lease_s: seconds after which a silent worker's jobs are another's; default 10.
         renew_s: seconds between renewals of a lease; default 3, so that two may fail.
         grace_s: seconds running jobs get to finish when the worker is stopped; default 25, below the 30 s
             that Kubernetes waits.
-        batch_slots: of the slots, how many may run parts of batches at once, so that other requests always find one:
-            never the last of several; default 4, 0 leaves batches to other workers. Each holds up to 4 MiB of
+        batch_slots: of the slots, how many may run parts of batches at once; one of several is left to async jobs, as
+            they leave one to batches; default 4, 0 leaves batches to other workers. Each holds up to 4 MiB of
             requests, and their answers, and as many may be held that are only being written out.
         batch_concurrency: requests of one such part that are at a provider at once; default 32.
         fetch_allow: hosts that URLs in requests may lead to although they are not on the public internet at port 80 or

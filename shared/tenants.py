@@ -7,7 +7,7 @@ from heapq import nlargest
 
 import msgspec
 
-from shared.lanes import CLOCK, Lane
+from shared.lanes import CLOCK, LANES, Lane
 from shared.stores.redis import RedisStore, Script
 
 MOST_OWNERS = 5000
@@ -16,10 +16,11 @@ MOST_OWNERS = 5000
 # The first in line is the oldest, but for those that stand there again: retried, or of a dead worker.
 _LINES = Script(
     CLOCK
+    + LANES
     + """
 local function one(owner)
   local now, lines = clock_ms(), {}
-  for index, lane in ipairs({'interactive', 'async', 'batch'}) do
+  for index, lane in ipairs(LANES) do
     local due = 'hermod:due:' .. lane .. ':' .. owner
     local first = redis.call('LINDEX', due, 0)
     local score = first and tonumber(redis.call('ZSCORE', 'arq:queue', first) or 0) or 0

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from shared.batch_records import named_after
+from shared.batch_values import unpack_batch
 from shared.batches import Batch, BatchState
 from shared.ids import named, request_id
 from shared.job_values import pack
@@ -35,7 +36,6 @@ _RESPONSE = {State.SUCCEEDED: "response.completed", State.CANCELLED: "response.c
 INCOMPLETE = "response.incomplete"
 
 _unpack_job = msgspec.msgpack.Decoder(Job).decode
-_unpack_batch = msgspec.msgpack.Decoder(Batch).decode
 
 
 class Event(NamedTuple):
@@ -79,7 +79,7 @@ def read_event(body: bytes) -> Event:
     facts, _, spec = body.partition(b"\n")
     kind, state, status, at_ms, wanted = facts.decode().split(" ")
     job = _unpack_job(spec) if kind == JOB else None
-    batch = _unpack_batch(spec) if kind == BATCH else None
+    batch = unpack_batch(spec) if kind == BATCH else None
     subject = job.id if job else batch.id if batch else spec.decode()
     return Event(kind, state, int(status), int(at_ms), wanted == ANY, job, batch, subject)
 
@@ -119,7 +119,7 @@ def hook(endpoint: str, delivery_id: str, wanted: str, kept_s: int) -> list[Any]
         "created_ms": 0,
         "ttl_s": kept_s,
         "deadline_ms": 0,
-        "lane": Lane.ASYNC,
+        "lane": Lane.CHORES,
     }
     return [spec, arq_record(delivery_id, 0).hex(), wanted]
 

@@ -12,7 +12,7 @@ from deploy.simulator.http import Connection
 from deploy.simulator.knobs import Knobs
 from deploy.simulator.simulator import Simulator
 from shared.batch_records import BatchRecords
-from shared.batches import SHARD_ITEMS, Batch, Item, Progress, blob, plan
+from shared.batches import SHARD_ITEMS, Batch, Item, Progress, blob, items_of, plan
 from shared.bodies import Bodies
 from shared.errors import NotFound
 from shared.files import Files
@@ -123,8 +123,8 @@ async def submit(
     usual = {"owner": "anonymous", "surface": "anthropic", "dialect": "anthropic", "provider": "anthropic"}
     batch = Batch(**{"id": job_id(), "created_ms": now_ms(), **usual, **facts}, total=len(asked), shards=len(shards))
     for number, shard in enumerate(shards):
-        await blobs.put(blob(batch.id, "in", number), shard)
-    await BatchRecords(store).create(batch)
+        await blobs.of(batch.owner).put(blob(batch.id, "in", number), shard)
+    await BatchRecords(store).create(batch, [items_of(shard)[0].index for shard in shards])
     await start(store, batch, share)
     return batch
 
@@ -145,7 +145,7 @@ async def start(store: RedisStore, batch: Batch, share: Share = DEFAULT_SHARE) -
         created_ms=batch.created_ms,
         ttl_s=60,
         deadline_ms=batch.expires_ms,
-        lane=Lane.BATCH,
+        lane=Lane.CHORES,
     )
     await Queue(store).submit(job, b"", waiter="", share=share)
 
@@ -164,7 +164,7 @@ async def results(blobs: Blobs, batch: Batch) -> list[dict[str, Any]]:
     for number in range(batch.shards):
         for kind in ("out", "err"):
             with contextlib.suppress(BlobMissing):
-                data = await blobs.get(blob(batch.id, kind, number))
+                data = await blobs.of(batch.owner).get(blob(batch.id, kind, number))
                 assert data.endswith(b"\n")
                 lines += map(json.loads, data.splitlines())
     return lines

@@ -12,6 +12,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+from msgspec.structs import replace
+
 from shared.answer_store import AnswerStore
 from shared.cache import CachePlan
 from shared.cache_settings import CacheSettings
@@ -51,7 +53,8 @@ class AnswerCache:
 
     async def answer(self, asked: Asked, plan: CachePlan, run: Run) -> Outcome:
         """The answer that is kept, or else what `run` makes of it. Raises what `run` does, and LeaseLost."""
-        placed = None
+        # The plan lies in the job's record, where whoever can write could make it another's.
+        plan, placed = replace(plan, owner=plan.owner and asked.job.owner), None
         try:
             hit = await self._equal(plan)
             if hit is None and plan.semantic and self._meanings is not None and not asked.attempts:
@@ -72,7 +75,7 @@ class AnswerCache:
     async def _equal(self, plan: CachePlan) -> Hit | None:
         if not plan.direct:
             return None
-        [entry] = await self._answers.get(plan.id)
+        [entry] = await self._answers.get(plan.owner, plan.id)
         return Hit(plan.id, entry) if entry else None
 
     async def _alike(self, plan: CachePlan, placed: Placed) -> Hit | None:
@@ -80,7 +83,7 @@ class AnswerCache:
         found = [near for near in placed.near if near.similarity >= plan.threshold]
         if not found:
             return None
-        entries = await self._answers.get(*(near.id for near in found))
+        entries = await self._answers.get(plan.owner, *(near.id for near in found))
         pairs = zip(found, entries, strict=True)
         return next((Hit(near.id, entry, near.similarity, plan.threshold) for near, entry in pairs if entry), None)
 
@@ -131,6 +134,6 @@ class AnswerCache:
     async def _pieces(self, job: Job) -> list[bytes]:
         """The job's event stream; nothing when its beginning has been cut off."""
         entries = await self._store.call("XRANGE", EVENTS + job.id, "-", "+")
-        pieces = JobValues(self._store.seal).read_pieces(job.id, entries)
+        pieces = JobValues(self._store.seal).read_pieces(job.owner, job.id, entries)
         complete = [number for number, _ in pieces] == list(range(1, len(pieces) + 1))
         return [piece for _, piece in pieces] if complete else []

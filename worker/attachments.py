@@ -100,7 +100,7 @@ class Attachments:
         if (file.size if form == "text" else file.size * 4 // 3) > left:
             raise _too_large(mention)
         try:
-            content = await self._contents.get(file.id, form, media_type)
+            content = await self._contents.get(file, form, media_type)
         except BlobMissing as error:  # deleted at this moment; otherwise somebody else has emptied the object store
             log.warning("%s", error)
             raise _missing(mention) from error
@@ -123,7 +123,7 @@ class Contents:
         self._kept: OrderedDict[tuple[str, Form], bytes] = OrderedDict()
         self._locks: WeakValueDictionary[tuple[str, Form], asyncio.Lock] = WeakValueDictionary()
 
-    async def get(self, file_id: str, form: Form, media_type: str) -> bytes:
+    async def get(self, file: File, form: Form, media_type: str) -> bytes:
         """The content of a file of that type as a JSON string in that form.
 
         Raises:
@@ -131,14 +131,17 @@ class Contents:
             UnicodeDecodeError: it is not UTF-8, and was to be text.
             StoreError: the object store is away.
         """
-        key = (file_id, form)
+        key = (file.id, form)
         async with self._locks.setdefault(key, asyncio.Lock()):
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-            content = await asyncio.to_thread(_written, await self._blobs.get(blob(file_id)), form, media_type)
+            content = await asyncio.to_thread(_written, await self._read(file), form, media_type)
             self._keep(key, content)
             return content
+
+    async def _read(self, file: File) -> bytes:
+        return await self._blobs.of(file.owner).get(blob(file.id))
 
     def _keep(self, key: tuple[str, Form], content: bytes) -> None:
         self._kept[key] = content

@@ -25,6 +25,11 @@ class Begun(msgspec.Struct):
     attempts: tuple[Attempt, ...] = ()
     record: str = ""
 
+    @property
+    def payer(self) -> str:
+        """Whose budgets and windows it counts in."""
+        return self.job.owner
+
 
 def begin(batch: Batch, item: Item, uuid: str, request_id: str, providers: Container[str]) -> Begun:
     """The item as a job of its own. Raises InvalidRequest."""

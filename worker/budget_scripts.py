@@ -105,15 +105,48 @@ local function reserve(worker, hold, packed, record, asked, now)
 end
 """.replace("LOST_S", str(LOST_S))
 
-# `job` is the record that what is `asked` belongs to.
+_ENDED = """
+-- Its meters, and whether it had been lost with its worker, and charged by its estimate; nothing if it ended before.
+local function end_hold(worker, hold, now, known, cost, tokens)
+  local holds, lost = 'hermod:holds:' .. worker, false
+  local packed = redis.call('HGET', holds, hold)
+  if not packed then
+    holds, lost = 'hermod:lost:' .. worker, true
+    packed = redis.call('HGET', holds, hold)
+  end
+  if not packed then return end
+  redis.call('HDEL', holds, hold)
+  local meters, amounts = unpack(cmsgpack.unpack(packed))
+  for index, meter in ipairs(meters) do
+    local actual = meter[2] == 'cost' and (tonumber(cost) or 0) or tonumber(tokens)
+    charge(meter, amounts[index], now, known and actual or nil, lost)
+    if meter[2] == 'cost' and known and cost == '' then add(opened(meter, now), 'unpriced', 1) end
+  end
+  return meters, lost
+end
+
+-- No call was made with it: what is `asked` has not been counted either.
+local function give_back(worker, hold, record, asked, now)
+  local meters, lost = end_hold(worker, hold, now, true, 0, 0)
+  for _, meter in ipairs(not lost and meters or {}) do
+    if meter[2] == 'requests' and redis.call('HDEL', record, 'asked:' .. asked .. ':' .. meter[1]) == 1 then
+      add(opened(meter, now), 'used', -1)
+    end
+  end
+end
+"""
+
+# `job` is the record that what is `asked` belongs to; `instead` is a hold that is given back for this one, or empty.
 RESERVE = Script(
     CLOCK
     + METERS
     + BOOKS
+    + _ENDED
     + """
-local function one(worker, hold, packed, job, asked)
+local function one(worker, hold, packed, job, asked, instead)
   local now, record = clock_ms(), 'hermod:job:' .. job
   if redis.call('HEXISTS', 'hermod:holds:' .. worker, hold) == 1 then return {'held'} end
+  if instead ~= '' then give_back(worker, instead, record, asked, now) end
   local index, spent, wait = reserve(worker, hold, packed, record, asked, now)
   if index and not spent and reclaim(now, MOST_WORKERS) > 0 then
     index, spent, wait = reserve(worker, hold, packed, record, asked, now)
@@ -129,23 +162,23 @@ SETTLE = Script(
     CLOCK
     + METERS
     + BOOKS
+    + _ENDED
     + """
 local function one(worker, hold, known, cost, tokens)
-  local holds, lost = 'hermod:holds:' .. worker, false
-  local packed = redis.call('HGET', holds, hold)
-  if not packed then
-    holds, lost = 'hermod:lost:' .. worker, true
-    packed = redis.call('HGET', holds, hold)
-  end
-  if not packed then return 0 end
-  redis.call('HDEL', holds, hold)
-  local now = clock_ms()
-  local meters, amounts = unpack(cmsgpack.unpack(packed))
-  for index, meter in ipairs(meters) do
-    local actual = meter[2] == 'cost' and (tonumber(cost) or 0) or tonumber(tokens)
-    charge(meter, amounts[index], now, known == '1' and actual or nil, lost)
-    if meter[2] == 'cost' and known == '1' and cost == '' then add(opened(meter, now), 'unpriced', 1) end
-  end
+  return end_hold(worker, hold, clock_ms(), known == '1', cost, tokens) and 1 or 0
+end
+""",
+    even_when_full=True,
+)
+
+GIVE_BACK = Script(
+    CLOCK
+    + METERS
+    + BOOKS
+    + _ENDED
+    + """
+local function one(worker, hold, job, asked)
+  give_back(worker, hold, 'hermod:job:' .. job, asked, clock_ms())
   return 1
 end
 """,

@@ -31,8 +31,8 @@ from shared.ids import now_ms
 from shared.jobs import Job, Outcome
 from shared.lanes import Lane
 from shared.prices import Prices
-from shared.stores.redis import RedisStore
-from worker.budget_scripts import RESERVE, SETTLE
+from shared.stores.redis import RedisStore, Script
+from worker.budget_scripts import GIVE_BACK, RESERVE, SETTLE
 from worker.costs import cost_of
 from worker.exchange import Asked, StreamBroke, TryLater
 from worker.items import outlast
@@ -76,10 +76,7 @@ class Budgets:
             NotPermitted: the virtual key was revoked or has expired meanwhile.
             TryLater: which keys there are cannot be told now.
         """
-        try:
-            return await self._keyring.of_owner(job.owner)
-        except StoreError as error:
-            raise TryLater(STORE_AWAY_S) from error
+        return await self._grant_of(job.owner)
 
     async def provider_keys(self, job: Job, provider: str, model: str) -> frozenset[str] | None:
         """Names of the provider's keys that may serve the job; None for all.
@@ -105,7 +102,7 @@ class Budgets:
             SpentHere: one of these two, and it is the key's at this provider alone.
             TryLater: a window is; or Redis is away.
         """
-        grant = await self.grant(asked.job)
+        grant = await self._grant_of(asked.payer)
         limits = None if grant is None else grant.limits(target.row.name)
         if limits is None:
             return await attempt(asked, target)
@@ -125,23 +122,30 @@ class Budgets:
         """Give back what the claim reserved, when no call has been made with it."""
         if lease.hold:
             lease.hold = b""
-            self._settle(lease.id, Spent())
+            self._begin(GIVE_BACK, lease.id, lease.record, lease.job.id)
 
     # --- before ---------------------------------------------------------------------------------------
+
+    async def _grant_of(self, owner: str) -> Grant | None:
+        try:
+            return await self._keyring.of_owner(owner)
+        except StoreError as error:
+            raise TryLater(STORE_AWAY_S) from error
 
     async def _reserved(self, asked: Asked, target: Target, limits: Limits) -> str:
         """The name of the hold. Raises like `pay`."""
         packed = hold(limits, estimate(asked.job.operation, asked.body, partial(cost_of, self._prices, target)))
-        if isinstance(asked, Lease) and asked.hold:
-            claimed, asked.hold = asked.hold, b""
-            if claimed == packed:
-                return asked.id
-            await self._settled(asked.id, Spent())  # waited for: it may hold the very room that is to be had
-        return await self._reserve(asked, limits, packed)
+        if not (isinstance(asked, Lease) and asked.hold):
+            return await self._reserve(asked, limits, packed)
+        name = asked.id
+        if asked.hold != packed:  # given back in the same step: it may hold the very room that is to be had
+            name = await self._reserve(asked, limits, packed, instead=asked.id)
+        asked.hold = b""
+        return name
 
-    async def _reserve(self, asked: Asked, limits: Limits, packed: bytes) -> str:
+    async def _reserve(self, asked: Asked, limits: Limits, packed: bytes, instead: str = "") -> str:
         name = f"{next(self._numbers)}:{asked.job.id}:{len(asked.attempts) + 1}"
-        written = (name, packed, asked.record, asked.job.id)
+        written = (name, packed, asked.record, asked.job.id, instead)
         try:
             verdict, *why = await self._store.run(RESERVE, self._worker_id, *written)
         except StoreError as error:
@@ -161,17 +165,20 @@ class Budgets:
         return None if usage is None else Spent(cost_of(self._prices, target, usage), tokens_of(usage))
 
     def _settle(self, name: str, spent: Spent | None) -> None:
+        known = spent or Spent()
+        words = ("" if known.cost is None else known.cost, known.tokens)
+        self._begin(SETTLE, name, int(spent is not None), *words)
+
+    def _begin(self, ending: Script, name: str, *words: str | int) -> None:
         """Begun at once, so that it goes ahead of the outcome, and not waited for: the task may have been cancelled."""
-        task = asyncio.create_task(self._settled(name, spent))
+        task = asyncio.create_task(self._end(ending, name, *words))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
-    async def _settled(self, name: str, spent: Spent | None) -> None:
-        known = spent or Spent()
-        words = ("" if known.cost is None else known.cost, known.tokens)
-        # A hold that cannot be settled stays until this worker ends, and is charged by its estimate then.
+    async def _end(self, ending: Script, name: str, *words: str | int) -> None:
+        # A hold that cannot be ended stays until this worker ends, and is charged by its estimate then.
         with contextlib.suppress(StoreError):
-            await outlast(partial(self._store.run, SETTLE, self._worker_id, name, int(spent is not None), *words))
+            await outlast(partial(self._store.run, ending, self._worker_id, name, *words))
 
 
 def _wait_or_fail(job: Job, error: GatewayError, wait_ms: int, *, here: bool) -> Exception:

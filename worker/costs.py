@@ -22,9 +22,10 @@ def cost_of(prices: Prices, target: Target, usage: Usage | None, *, batch: bool 
     """Nano-USD; None when unknown. A model goes by its name at the provider; a deployment, by what clients call it."""
     if usage is None:
         return None
-    names = dict.fromkeys((target.upstream_model, target.model))
-    costs = (prices.cost(target.row.name, name, usage, batch=batch) for name in names)
-    return next((cost for cost in costs if cost is not None), None)
+    cost = prices.cost(target.row.name, target.upstream_model, usage, batch=batch)
+    if cost is None and target.model != target.upstream_model:
+        return prices.cost(target.row.name, target.model, usage, batch=batch)
+    return cost
 
 
 def at_batch_price(outcome: Outcome, prices: Prices, target: Target) -> tuple[Outcome, int]:

@@ -69,6 +69,11 @@ class Asked(Protocol):
     attempts: tuple[Attempt, ...]
     record: str
 
+    @property
+    def payer(self) -> str:
+        """The owner whose budgets and windows it counts in: its job's, but of what the gateway asks for itself."""
+        ...
+
 
 class Media(Protocol):
     """Fetches what a provider cannot fetch itself."""
@@ -228,7 +233,7 @@ class Exchange:
         network = target.provider.network
         call = Call(
             method="POST",
-            url=target.url(target.path(wire, job.operation, stream=job.stream)),
+            url=target.address(wire, job.operation, stream=job.stream),
             headers={**target.headers(wire, job.headers), **outbound()},
             body=body,
             provider=target.row.name,

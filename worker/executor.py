@@ -6,10 +6,9 @@ the attempts where the job stands. Only from a key that is refused it goes on to
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Protocol
-from urllib.parse import quote
 
 from shared.cache import CachePlan
 from shared.dialects import DIALECTS
@@ -33,7 +32,7 @@ from worker.lease import Lease
 from worker.limits import Limits, Pass
 from worker.model_lists import list_models
 from worker.oversized import oversized
-from worker.retry import FALL_BACK_AFTER_S, PATIENCE_S, Chances, Next, decide, is_ambiguous
+from worker.retry import FALL_BACK_AFTER_S, PATIENCE_S, Chances, Decision, Next, decide, is_ambiguous
 from worker.routing import Router, Target
 from worker.shut import Shut, error_of, exhausted, is_failing
 from worker.transport import Transport
@@ -42,7 +41,6 @@ from worker.watched import count_spent, watched
 
 STORE_AWAY_S = 1.0
 """When a job is due again for which leave could not be asked."""
-_HEADER_SAFE = "/:@._-+~ ()[],=!$&'*;"
 
 
 class Budgets(Protocol):
@@ -150,7 +148,7 @@ class Executor:
             except NotPermitted:
                 continue
         found = self._pinned(turn, found)
-        left = [target for target in found if target.key.name not in turn.stands.refused]
+        left = [target for target in found if (target.name, target.key.name) not in turn.stands.refused]
         if not left:
             raise exhausted(found[0])
         if len(left) == 1:
@@ -220,19 +218,7 @@ class Executor:
         except ProviderError as refusal:
             error = oversized(refusal, heard.headers, asked.body) or refusal
             await self._troubled(leave, error, heard)
-            others = any(self._may_try(other) for other in targets if other.key != target.key)
-            decision = decide(
-                error,
-                turn.stands,
-                target.provider.network,
-                Chances(
-                    lane=asked.job.lane,
-                    more_targets=turn.more_targets(ambiguous=is_ambiguous(error)),
-                    more_keys=others,
-                    left_s=turn.left_s,
-                ),
-                waited_s=turn.waited_s,
-            )
+            decision = self._decide(turn, target, targets, error)
             turn.record(target, started, error, decision.then)
             if decision.then is Next.NEXT_KEY:
                 return None
@@ -257,6 +243,16 @@ class Executor:
         outcome = priced(outcome, self._prices, target)
         count_spent(target, outcome)
         return outcome
+
+    def _decide(self, turn: Turn, target: Target, targets: list[Target], error: ProviderError) -> Decision:
+        """What follows on the failed call of one of the targets."""
+        chances = Chances(
+            lane=turn.asked.job.lane,
+            more_targets=turn.more_targets(ambiguous=is_ambiguous(error)),
+            more_keys=any(self._may_try(other) for other in targets if other.key != target.key),
+            left_s=turn.left_s,
+        )
+        return decide(error, turn.stands, target.provider.network, chances, waited_s=turn.waited_s)
 
     async def _paid(
         self, asked: Asked, target: Target, attempt: Callable[[Asked, Target], Awaitable[Outcome]]
@@ -283,8 +279,6 @@ class Executor:
         return TryLater(delay_s, f"{reason} {target.name}" if reason else "")
 
 
-def _served_by(target: Target, index: int) -> dict[str, str]:
+def _served_by(target: Target, index: int) -> Mapping[str, str]:
     """The headers that tell who served an answer."""
-    told = {"x-bf-provider": target.row.name, "x-bf-model": target.model, "x-bf-key": target.key.name}
-    headers = {name: quote(value, safe=_HEADER_SAFE) for name, value in told.items()}
-    return {**headers, "x-bf-fallback-index": str(index)} if index else headers
+    return {**target.served, "x-bf-fallback-index": str(index)} if index else target.served

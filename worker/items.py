@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Container, Iterator
+from collections import deque
+from collections.abc import Awaitable, Callable, Container
 from functools import partial
 from typing import TypeVar
 
@@ -25,7 +26,7 @@ from worker.exchange import TryLater
 from worker.executor import Executor
 from worker.failpoints import reach
 from worker.item_cache import ItemCache
-from worker.item_records import ItemRecords
+from worker.item_records import ItemRecords, Result
 from worker.lease import AGAIN_S, PERSIST_S, Lease, LeaseLost
 from worker.leases import MAX_CRASHES
 from worker.standstill import Standstill
@@ -34,6 +35,8 @@ log = logging.getLogger("hermod.worker")
 
 LOOK_S = 1.0
 """How often a shard that waits looks whether its batch was cancelled; one that ends items hears it from each."""
+KEPT_AT_ONCE, KEPT_BYTES = 100, 1024 * 1024
+"""Results written in one step, and about their bytes: how long Redis serves nobody else."""
 STALE_S = 1.5 * LOOK_S
 """After which nothing is sent before another look: a worker that was frozen may have lost the shard."""
 
@@ -77,12 +80,15 @@ class ShardRun:
         self._heard = 0.0
         self._stopped = asyncio.Event()
         self._unrun: Ending | None = None
-        self._todo: Iterator[Item] = iter(())
+        self._todo: deque[Item] = deque()
         self._unanswered = 0
-        self._places = asyncio.Semaphore()
-        self._door = asyncio.Lock()
+        self._runners = asyncio.TaskGroup()
+        self._free = 0
+        self._back: deque[asyncio.Future[None]] = deque()
         self._standstill = Standstill()
         self._put_off_s = 0.0
+        self._results: deque[Result] = deque()
+        self._keeper: asyncio.Task[None] | None = None
 
     async def run(self, items: list[Item], at_once: int) -> float:
         """Bring every item to an end, but those not begun when the worker is told to stop, or when all wait for long.
@@ -94,33 +100,40 @@ class ShardRun:
             LeaseLost: the shard is someone else's by now.
             StoreError: Redis was away for longer than could be waited for.
         """
-        self._todo, self._unanswered = iter(items), len(items)
-        self._places = asyncio.Semaphore(at_once)
+        self._todo, self._unanswered = deque(items), len(items)
         try:
             async with asyncio.TaskGroup() as group:
                 watch = group.create_task(self._watch())
-                # One for each: those that wait, and whose result is on its way to Redis, hold up no other.
-                runners = 1 if self._alone else len(items)
-                await asyncio.wait([group.create_task(self._work()) for _ in range(runners)])
+                async with self._runners:
+                    for _ in range(1 if self._alone else min(at_once, len(items))):
+                        self._runners.create_task(self._work())
                 watch.cancel()
         except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            raise _first(errors) from None
         return self._put_off_s
 
     async def _work(self) -> None:
-        for item in self._todo:
+        """One of the places at a provider, for one item after the other. Results on their way to Redis take none."""
+        while self._todo:
+            item = self._todo.popleft()
             uuid, request_id = names_of(self._batch, item)
             try:
                 with self._standstill.begun():
                     ending, line, spent = await self._result(item, uuid, request_id)
             except Stopped:
                 if self._unrun is None:
-                    return
+                    self._todo.clear()
+                    break
                 ending, line, spent = self._unrun, results.unrun(self._batch, item, uuid, self._unrun), Spent()
             self._unanswered -= 1
             if not self._unanswered:
                 self._lease.give_up_slot()
-            await self._keep(item, ending, line, spent)
+            self._keep(Result(item.index, ending, line, spent))
+            if self._alone and self._keeper is not None:
+                await self._keeper  # the next may take the worker down, and this one is not to blame for it
+            if self._back:
+                break
+        self._give_place()
 
     async def _result(self, item: Item, uuid: str, request_id: str) -> tuple[Ending, bytes, Spent]:
         try:
@@ -135,11 +148,20 @@ class ShardRun:
         reach("answered")
         return *results.answered(self._batch, item, uuid, request_id, outcome), spent_on(outcome)
 
-    async def _keep(self, item: Item, ending: Ending, line: bytes, spent: Spent) -> None:
-        end = self._means.records.end_item
-        kept = partial(end, *self._claim, index=item.index, ending=ending, line=line, spent=spent)
-        asked = time.monotonic()
-        self._hear(await outlast(kept), asked)
+    def _keep(self, result: Result) -> None:
+        """Have the result written; what others come to while some are on their way goes with the next."""
+        self._results.append(result)
+        if self._keeper is None:
+            self._keeper = self._runners.create_task(self._keep_all())
+
+    async def _keep_all(self) -> None:
+        while self._results:
+            some, size = [self._results.popleft()], 0
+            while self._results and len(some) < KEPT_AT_ONCE and (size := size + len(some[-1].line)) < KEPT_BYTES:
+                some.append(self._results.popleft())
+            asked = time.monotonic()
+            self._hear(await outlast(partial(self._means.records.end_items, *self._claim, some)), asked)
+        self._keeper = None
 
     # --- one item -------------------------------------------------------------------------------------
 
@@ -147,25 +169,46 @@ class ShardRun:
         """The answer, after as many attempts as it takes. Raises Stopped, LeaseLost, GatewayError."""
         begun: Begun | None = None
         while True:
-            await self._take_place(new=begun is None)
             try:
                 await self._check()
                 begun = begun or await self._begun(item, uuid, request_id)
                 return await self._means.executor.run(begun)
             except TryLater as later:
                 delay_s = later.delay_s
-            finally:
-                self._places.release()
             with self._standstill.waiting(uuid, begun.attempts if begun else (), delay_s):
-                await self._wait(delay_s)
+                await self._step_aside(delay_s)
 
-    async def _take_place(self, *, new: bool) -> None:
-        """One of the places at a provider. An item that is to wait gives it up, and comes back before all but one."""
-        if not new:
-            await self._places.acquire()
+    async def _step_aside(self, delay_s: float) -> None:
+        """Let time pass and others have the place; an item that comes back goes before those that are new.
+
+        One that is to be the only one on its way keeps it.
+        """
+        if self._alone:
+            await self._wait(delay_s)
             return
-        async with self._door:
-            await self._places.acquire()
+        self._give_place()
+        await self._wait(delay_s)  # when that raises, nothing is sent any more, and places count no more
+        await self._take_place()
+
+    def _give_place(self) -> None:
+        """To an item that came back, else to a new one, while there are any."""
+        while self._back:
+            came_back = self._back.popleft()
+            if not came_back.done():
+                came_back.set_result(None)
+                return
+        if self._todo:
+            self._runners.create_task(self._work())
+        else:
+            self._free += 1
+
+    async def _take_place(self) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._back.append(turn)
+        await turn
 
     async def _begun(self, item: Item, uuid: str, request_id: str) -> Begun:
         """The item as the executor takes it. Raises LeaseLost, and as GatewayError why it is not run."""
@@ -256,3 +299,11 @@ async def outlast(call: Callable[[], Awaitable[T]]) -> T:
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(AGAIN_S)
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error of a task, however deep in groups."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -92,6 +92,11 @@ class Lease:
         self.ending: Ending | None = None
         self.state: State | None = None
 
+    @property
+    def payer(self) -> str:
+        """Whose budgets and windows it counts in."""
+        return self.job.owner
+
     def read(self) -> ArqRecord:
         """Decode the records: which function to call; raises msgspec.MsgspecError for anything unreadable."""
         if self._spec:
@@ -103,8 +108,9 @@ class Lease:
     def _open(self) -> None:
         stored, self.body = self.body, b""
         try:
+            self.job = msgspec.structs.replace(self.job, headers=self._values.read_headers(self.job))
+            self.body = self._values.read_request(self.job, stored)  # first: the gateway's own jobs need no more
             self.attempts = self._values.read_attempts(self.job, self._attempts)
-            self.body = self._values.read_request(self.job, stored)
         except GatewayError as error:
             self.unreadable = error
 
@@ -135,7 +141,7 @@ class Lease:
         """Number and bytes of the last piece of the job's event stream, b"" when they cannot be read; None without."""
         entries = await self._store.call("XREVRANGE", EVENTS + self.id, "+", "-", "COUNT", 1)
         try:
-            pieces = self._values.read_pieces(self.id, entries)
+            pieces = self._values.read_pieces(self._owner, self.id, entries)
         except GatewayError:
             pieces = [(int(entries[0][0].split(b"-")[0]), b"")]
         return pieces[0] if pieces else None

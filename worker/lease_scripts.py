@@ -34,9 +34,10 @@ end
 # its first run still has in hand must not pass for the second's.
 #
 # A visit takes up to 16 jobs of one owner, fewer when many owners share the room. Every 16th visit serves the batch
-# lane first and two more the async lane: the reserved share. Of `count` jobs at most `batch` come from the batch lane
-# (any number where none is given): what they leave is for whoever asks in person. A worker that has taken its fill of
-# them wakes another for the rest; one that had no room for any does not, or two such would wake each other for ever.
+# lane first, another the chores and two the async lane: the reserved share. Of `count` jobs at most so many come from
+# each lower lane, from async and batch lane together, and from all lower ones, as are given (any number where none is):
+# see `worker/lane_slots.py`. What is left of a lane that this worker has no room for is another's: its token says so
+# to those that have, and only they wait for it, or two such workers would wake each other for ever.
 #
 # What the first call of a job may cost is reserved here, where the client waits for it in person; where that is refused
 # the worker asks again, and hears why. When such a lease runs out, what it holds is charged as a dead worker's is.
@@ -46,12 +47,15 @@ CLAIM = Script(
     + BOOKS
     + _SPARE
     + """
-local FIRST_BATCH, FIRST_ASYNC = {'batch', 'async', 'interactive'}, {'async', 'interactive', 'batch'}
-local function order(turn)
-  local place = turn % 16
-  if place == 0 then return FIRST_BATCH elseif place == 5 or place == 11 then return FIRST_ASYNC end
-  return LANES
+local function first(lane)
+  local order = {lane}
+  for _, other in ipairs(LANES) do
+    if other ~= lane then order[#order + 1] = other end
+  end
+  return order
 end
+
+local FIRST = {[0] = first('batch'), [5] = first('async'), [8] = first('chores'), [11] = first('async')}
 
 -- Leases that ran out (their worker died or froze) and deferred jobs whose time has come stand first in their line.
 -- How many leases did.
@@ -154,19 +158,27 @@ local function take(id, payload, worker, fence, now, lease)
           fields[9] and '1' or '0', held}
 end
 
-local function one(count, lease, worker, batch)
+local function one(count, lease, worker, chores, async, batch, detached, lower)
   local now = clock_ms()
-  count, lease, batch = tonumber(count), tonumber(lease), tonumber(batch or count)
+  count, lease = tonumber(count), tonumber(lease)
+  detached, lower = tonumber(detached or count), tonumber(lower or count)
+  local most = {chores = tonumber(chores or count), async = tonumber(async or count), batch = tonumber(batch or count)}
   local ran_out = line_up_again(now, lease, worker)
   adopt(now)
-  local turn = redis.call('INCR', 'hermod:turn')
+  local turn = tonumber(redis.call('GET', 'hermod:turn') or 0)
   local fence = redis.call('INCRBY', 'hermod:fences', count)
-  local claimed, filled = {}, false
+  local claimed = {}
+  local function room(lane)
+    local left = count - #claimed
+    if lane == 'interactive' then return left end
+    left = math.min(left, most[lane], lower)
+    return lane == 'chores' and left or math.min(left, detached)
+  end
   while #claimed < count do
     local ids, from
-    for _, lane in ipairs(order(turn)) do
-      local room = lane == 'batch' and math.min(batch, count - #claimed) or count - #claimed
-      ids, from = room > 0 and visit(lane, room), lane
+    for _, lane in ipairs(FIRST[turn % 16] or LANES) do
+      local left = room(lane)
+      ids, from = left > 0 and visit(lane, left), lane
       if ids then break end
     end
     if not ids then break end
@@ -178,7 +190,8 @@ local function one(count, lease, worker, batch)
       local job = take(id, payloads[index], worker, worker .. ':' .. fence - #claimed, now, lease)
       if job then
         claimed[#claimed + 1] = job
-        if from == 'batch' then batch, filled = batch - 1, batch == 1 end
+        if from ~= 'interactive' then most[from], lower = most[from] - 1, lower - 1 end
+        if from == 'async' or from == 'batch' then detached = detached - 1 end
       end
     end
   end
@@ -188,8 +201,11 @@ local function one(count, lease, worker, batch)
   end
   redis.call('SET', 'hermod:turn', turn)
   local next = redis.call('ZRANGE', 'hermod:later', 0, 0, 'WITHSCORES')[2]
-  -- This worker is full: another one must know what is due, and when the next deferred job is.
-  if #claimed == count or filled and redis.call('EXISTS', 'hermod:ring:batch') == 1 then wake() end
+  for _, lane in ipairs(LANES) do
+    if room(lane) <= 0 and redis.call('EXISTS', 'hermod:ring:' .. lane) == 1 then wake(lane) end
+  end
+  -- This worker is full: another one must know when the next deferred job is due.
+  if #claimed == count then wake('interactive') end
   return {claimed, next and math.max(0, next - now) or -1, ran_out}
 end
 """,
@@ -281,7 +297,7 @@ local function one(id, fence, delay, attempts, why)
     line_up(id, lane, owner, true)
   else
     redis.call('ZADD', 'hermod:later', clock_ms() + tonumber(delay), id)
-    wake()
+    wake(lane)
   end
   return 1
 end

@@ -20,7 +20,6 @@ from typing import Any
 
 from arq.cron import CronJob
 from arq.worker import Worker
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from shared import metrics
@@ -31,18 +30,17 @@ from shared.lanes import QUEUE, WAKE, Lane
 from shared.logs import where
 from shared.queue import CANCELS, WORKERS, cancelled_outcome
 from shared.settings import WorkerSettings
-from shared.stores.redis import RedisStore, connect, listen
+from shared.stores.redis import RedisStore, listen
 from worker import arq_jobs
-from worker.batch_slots import BatchSlots
 from worker.failpoints import reach
+from worker.lane_slots import LaneSlots
 from worker.lease import AGAIN_S, ArqRecord, Ending, Lease, LeaseLost
 from worker.lease_scripts import ALIVE, CLAIM, RENEW
+from worker.waker import IDLE_S, Waker
 from worker.watched_run import watched_run
 
 log = logging.getLogger("hermod.worker")
 
-IDLE_S = 1.0
-"""Longest wait for a wake-up: bounds what a token costs that was popped by a worker that then died."""
 CLAIM_MOST = 500
 """Jobs taken in one step: bounds how long the server serves nobody else, and Lua's `unpack` at 8,000 values."""
 MAX_CRASHES = 3
@@ -74,7 +72,7 @@ class LeaseWorker(Worker):
         self._lease_ms = int(settings.lease_s * 1000)
         self._renew_s = settings.renew_s
         self._grace_s = settings.grace_s
-        self._batch_slots = BatchSlots(min(settings.batch_slots, max(1, settings.slots - 1)))
+        self._lane_slots = LaneSlots(settings.slots, settings.batch_slots)
         self._held: dict[str, Lease] = {}
         self._claims: Counter[Lane] = Counter()
         self._slot_freed = asyncio.Event()
@@ -88,9 +86,11 @@ class LeaseWorker(Worker):
         """Work until `stop`."""
         self._show_slots()
         chores = [asyncio.create_task(chore()) for chore in (self._keep_leases, self._hear_cancels, self._ring_bells)]
-        claiming = asyncio.create_task(self._claim_for_ever())
+        waker = Waker(self._store.url)
+        claiming = asyncio.create_task(self._claim_for_ever(waker))
         await self.leaving.wait()
         await _end(claiming)
+        await waker.close()  # not by the task that ends: a cancellation would leave the connection open
         if self.tasks:
             await asyncio.wait(self.tasks.values(), timeout=self._grace_s)
         for job_id in list(self.tasks):
@@ -104,26 +104,23 @@ class LeaseWorker(Worker):
 
     # --- claiming -------------------------------------------------------------------------------------
 
-    async def _claim_for_ever(self) -> None:
-        waker = connect(self._store.url)
-        try:
-            # Not for ever: with a timeout the client sends through asyncio.wait_for, which before Python 3.12 may
-            # swallow the cancellation that is to end this.
-            while not self.leaving.is_set():
-                try:
-                    await self._claim_once(waker)
-                except StoreError as error:
-                    log.warning("%s", error)
-                    await asyncio.sleep(AGAIN_S)
-                except Exception as error:  # noqa: BLE001 - a worker that takes no job would be worse than any defect
-                    log.error("claiming failed: %s", where(error))  # noqa: TRY400 - the text may quote a prompt
-                    await asyncio.sleep(IDLE_S)
-        finally:
-            await waker.aclose()
+    async def _claim_for_ever(self, waker: Waker) -> None:
+        # Not for ever: with a timeout the client sends through asyncio.wait_for, which before Python 3.12 may
+        # swallow the cancellation that is to end this.
+        while not self.leaving.is_set():
+            try:
+                await self._claim_once(waker)
+            except StoreError as error:
+                log.warning("%s", error)
+                await asyncio.sleep(AGAIN_S)
+            except Exception as error:  # noqa: BLE001 - a worker that takes no job would be worse than any defect
+                log.error("claiming failed: %s", where(error))  # noqa: TRY400 - the text may quote a prompt
+                await asyncio.sleep(IDLE_S)
 
-    async def _claim_once(self, waker: Redis) -> None:
-        free = self.max_jobs - len(self.tasks)
-        if free <= 0:
+    async def _claim_once(self, waker: Waker) -> None:
+        free = max(0, self.max_jobs - len(self.tasks))
+        # A full worker has no use for a token. Where it may have taken one, a claim of nothing hands it on.
+        if not free and not await waker.end():
             self._slot_freed.clear()
             await self._slot_freed.wait()
             return
@@ -135,13 +132,13 @@ class LeaseWorker(Worker):
             with contextlib.suppress(StoreError):
                 await claiming
             raise
-        if not claimed:
-            await self._wait_for_work(waker, wait_ms)
+        if free and not claimed:
+            await waker.wait(self._lane_slots.open_lanes(), self._lane_slots.freed, wait_ms)
 
     async def _claim(self, free: int) -> tuple[int, int]:
         """How many jobs were claimed and begun, and in how many ms the next one is due; -1 for none."""
         claimed, wait_ms, ran_out = await self._store.run(
-            CLAIM, min(free, CLAIM_MOST), self._lease_ms, self.id, self._batch_slots.free()
+            CLAIM, min(free, CLAIM_MOST), self._lease_ms, self.id, *self._lane_slots.room()
         )
         metrics.LEASE_TAKEOVERS.inc(ran_out)
         if claimed:
@@ -149,14 +146,6 @@ class LeaseWorker(Worker):
         for fields in claimed:
             self._start(fields)
         return len(claimed), wait_ms
-
-    async def _wait_for_work(self, waker: Redis, wait_ms: int) -> None:
-        wait_s = IDLE_S if wait_ms < 0 else min(IDLE_S, max(wait_ms, 1) / 1000)
-        token = asyncio.create_task(_token(waker, wait_s))
-        try:
-            await asyncio.wait((token, self._batch_slots.freed), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await _end(token)
 
     def _start(self, fields: list[bytes]) -> None:
         lease = Lease(self._store, fields)
@@ -177,9 +166,9 @@ class LeaseWorker(Worker):
             return None
         if hasattr(lease, "job"):
             self._claims[lease.job.lane] += 1
+            self._lane_slots.take(lease.id, lease.job.lane)
             if lease.job.lane is Lane.BATCH:
-                self._batch_slots.take(lease.id)
-                lease.give_up_slot = partial(self._batch_slots.wind_up, lease.id)
+                lease.give_up_slot = partial(self._lane_slots.wind_up, lease.id)
         if call.f in self.functions:
             return call
         log.error("refused: no function of ours", extra={"job_id": lease.id})
@@ -189,7 +178,7 @@ class LeaseWorker(Worker):
         if self._held.get(lease.id) is lease:
             del self.tasks[lease.id]
             del self._held[lease.id]
-            self._batch_slots.give(lease.id)
+            self._lane_slots.give(lease.id)
         self._slot_freed.set()
         self._show_slots()
 
@@ -278,21 +267,12 @@ class LeaseWorker(Worker):
             task.cancel()
 
     async def _leave(self) -> None:
-        """A token this worker popped while it was told to stop belongs to the others."""
+        """Tokens this worker popped while it was told to stop belong to the others."""
         try:
             await self._store.call("ZREM", WORKERS, self.id)
-            await self._store.call("LPUSH", WAKE, "1")
+            await asyncio.gather(*(self._store.call("LPUSH", WAKE + lane, "1") for lane in Lane))
         except StoreError as error:
             log.warning("%s", error)
-
-
-async def _token(waker: Redis, wait_s: float) -> None:
-    """Until a token came, or `wait_s` is over."""
-    try:
-        await waker.execute_command("BLPOP", WAKE, wait_s)  # type: ignore[no-untyped-call] # blpop's stub wants whole s
-    except Exception as error:  # noqa: BLE001 - whatever the client raises: work is looked for again
-        log.warning("waiting for work: %s", type(error).__name__)
-        await asyncio.sleep(AGAIN_S)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

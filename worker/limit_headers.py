@@ -31,6 +31,7 @@ https://openrouter.ai/docs/api/reference/limits.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -45,6 +46,8 @@ _EPOCH, _EPOCH_MS = 1e9, 1e12
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
 _PERIODS_S = ((10 * _MINUTE, _MINUTE), (10 * _HOUR, _HOUR), (float("inf"), _DAY))
 """Limits are a minute's, an hour's or a day's: up to what a measured period is taken for which."""
+_LONGEST = 15
+"""Digits of a number of units: more are no limit, and beyond what is reckoned with exactly."""
 _SUFFIXES = {_MINUTE: "", _HOUR: "-hour", _DAY: "-day"}
 
 
@@ -148,18 +151,15 @@ def spent_s(provider: str, headers: Mapping[str, str], now_s: float) -> float | 
 def untouched(provider: str, headers: Mapping[str, str]) -> list[tuple[str, int]]:
     """Kind and units of the limits of which nothing is used."""
     return [
-        (names.kind, int(headers[names.limit]))
+        (names.kind, units)
         for names in _OWN.get(provider, _ANY)
-        if headers.get(names.limit, "").isdecimal() and headers[names.limit] == headers.get(names.remaining)
+        if (units := _units(headers.get(names.limit, ""))) and headers[names.limit] == headers.get(names.remaining)
     ]
 
 
 def _read(names: _Names, headers: Mapping[str, str], now_s: float) -> Told | None:
-    try:
-        most, left = int(headers.get(names.limit, "0")), max(0, int(headers[names.remaining]))
-    except ValueError:
-        return None
-    if most <= 0 or left * 2 >= most:
+    most, left = _units(headers.get(names.limit, "")), _units(headers[names.remaining])
+    if not most or left is None or left * 2 >= most:
         return None
     used = most - left
     period_s = names.period_s
@@ -172,8 +172,17 @@ def _read(names: _Names, headers: Mapping[str, str], now_s: float) -> Told | Non
     return Told(kind, most, used, period_s * 1000 / most)
 
 
-def _told_period(seconds: str) -> float | None:
-    return float(seconds) if seconds.isdecimal() and int(seconds) else None
+def _units(text: str) -> int | None:
+    """Not below 0; None for what is no number, or no limit's."""
+    try:
+        return max(0, int(text)) if len(text) <= _LONGEST else None
+    except ValueError:
+        return None
+
+
+def _told_period(text: str) -> float | None:
+    seconds = _units(text)
+    return float(seconds) if seconds else None
 
 
 def _measured(names: _Names, headers: Mapping[str, str], whole: float, now_s: float) -> float:
@@ -187,6 +196,11 @@ def _measured(names: _Names, headers: Mapping[str, str], whole: float, now_s: fl
 
 def _seconds(reset: str, now_s: float) -> float | None:
     """Seconds from now; None for what cannot be read."""
+    seconds = _from(reset, now_s)
+    return None if seconds is None or not math.isfinite(seconds) else max(0.0, seconds)
+
+
+def _from(reset: str, now_s: float) -> float | None:
     parts = _DURATION.findall(reset)
     if parts and "".join(number + unit for number, unit in parts) == reset:
         return sum(float(number) * _SECONDS[unit] for number, unit in parts)
@@ -195,12 +209,12 @@ def _seconds(reset: str, now_s: float) -> float | None:
     except ValueError:
         return _until(reset, now_s)
     if number > _EPOCH_MS:
-        return max(0.0, number / 1000 - now_s)
-    return max(0.0, number - now_s) if number > _EPOCH else max(0.0, number)
+        return number / 1000 - now_s
+    return number - now_s if number > _EPOCH else number
 
 
 def _until(time: str, now_s: float) -> float | None:
     try:
-        return max(0.0, datetime.fromisoformat(time).timestamp() - now_s)
-    except ValueError:
+        return datetime.fromisoformat(time).timestamp() - now_s
+    except (ValueError, OverflowError):
         return None

@@ -124,12 +124,11 @@ class Limits:
         usable = [target for target in targets if self.usable(target)]
         if not usable:
             return min((self._set_aside(target) for target in targets), key=lambda shut: shut.wait_s)
-        first, chosen = gate_of(usable[0]), len(targets) > 1
-        if not await self._is_watched(first):
-            return self._go(Pass(usable[0], first, body, chosen=chosen))
+        gates, chosen = list(map(gate_of, usable)), len(targets) > 1
+        if not await self._is_watched(gates[0]):
+            return self._go(Pass(usable[0], gates[0], body, chosen=chosen))
         into, out = tokens_of(body)
         call = self._name()
-        gates = list(map(gate_of, usable))
         open_, number, *rest = await self._store.run(
             ADMIT,
             job.id,
@@ -150,11 +149,7 @@ class Limits:
         """Whether the gate is, when it is this call's turn."""
         if gate.limited or self._news.watches(gate.name):
             return True
-        if wait_s := self._ramp.wait_s(gate.name, len(self._flying.get(gate.name, ()))):
-            try:
-                await asyncio.sleep(wait_s)
-            finally:
-                self._ramp.waited(gate.name)
+        await self._ramp.wait(gate.name, len(self._flying.get(gate.name, ())))
         return self._news.watches(gate.name)
 
     def settle(self, leave: Pass, usage: Usage | None, headers: Mapping[str, str]) -> None:

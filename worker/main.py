@@ -6,6 +6,8 @@ import asyncio
 import logging
 import os
 import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import uvloop
 
@@ -58,67 +60,81 @@ def run(settings: Settings, host: str) -> None:
 
 
 async def _run(settings: Settings, host: str) -> None:
-    store = RedisStore(settings.redis.url, open_seal(settings.encryption.master_keys))
-    blobs = open_blobs(settings.object_store, settings.encryption.master_keys)
-    bodies = Bodies(blobs, settings.object_store.inline_bytes)
-    await bodies.open()
-    transport = Transport(networks={name: provider.network for name, provider in settings.providers.items()})
-    fetcher = GuardedFetcher(Guard(settings.worker.fetch_allow))
-    worker = LeaseWorker(store, [run_job], settings.worker, list(CRON_JOBS))
-    attachments = Attachments(Files(store), bodies.blobs)
-    prices, keyring = Prices(settings.prices), Keyring(settings, store)
-    budgets, limits = Budgets(store, keyring, prices, worker.id), Limits(store)
-    media = Media(fetcher)
-    meanings = Meanings(store, settings.cache, settings.providers) if settings.cache.semantic else None
-    cache = AnswerCache(store, settings.cache, meanings)
-    executor = Executor(
-        Router(settings),
-        transport,
-        attachments,
-        media=media,
-        sign=Signer().sign,
-        prices=prices,
-        budgets=budgets,
-        limits=limits,
-    )
-    executor.cache = cache
-    batches = Batches(
-        store, bodies.blobs, executor, settings, attachments=attachments, media=media, leaving=worker.leaving
-    )
-    webhooks = Webhooks(store, bodies, settings)
-    worker.ctx.update(executor=executor, bodies=bodies, store=store, batches=batches, webhooks=webhooks)
-    health = Health(Queue(store), bodies.blobs)
-    scrape = Scrape(store)
-    probe = Probe(health, scrape, host, settings.worker.metrics_port, "worker.metrics_port")
-    export = Export(scrape, "worker", os.environ)
-
-    def leave() -> None:
-        health.leave()
-        worker.stop()
-
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, leave)
     for name, provider in settings.providers.items():
         for key in provider.keys:
             metrics.KEY_UP.of(name, key.name).value = 1
-    await keyring.open()
-    limits.open()
-    await probe.open()
-    export.open()
-    log.info("worker %s ready: %d slots, providers %s", worker.id, worker.max_jobs, ", ".join(settings.providers))
-    try:
+    async with _Parts(settings, host).opened() as worker:
+        log.info("worker %s ready: %d slots, providers %s", worker.id, worker.max_jobs, ", ".join(settings.providers))
         await worker.serve()
-    finally:
-        await export.close()
-        await probe.close()
-        await keyring.close()
-        await cache.close()
-        await budgets.close()
-        await limits.close()
-        await transport.close()
-        await fetcher.close()
-        await webhooks.close()
-        await batches.close()
-        await bodies.close()
-        await store.close()
+
+
+class _Parts:
+    """What the tasks stand on; created in a running event loop."""
+
+    def __init__(self, settings: Settings, host: str) -> None:
+        self._settings = settings
+        self._store = RedisStore(settings.redis.url, open_seal(settings.encryption.master_keys))
+        blobs = open_blobs(settings.object_store, settings.encryption.master_keys)
+        self._bodies = Bodies(blobs, settings.object_store.inline_bytes)
+        self._worker = LeaseWorker(self._store, [run_job], settings.worker, list(CRON_JOBS))
+        self._transport = Transport(networks={name: provider.network for name, provider in settings.providers.items()})
+        self._fetcher = GuardedFetcher(Guard(settings.worker.fetch_allow))
+        self._keyring, self._prices = Keyring(settings, self._store), Prices(settings.prices)
+        self._budgets = Budgets(self._store, self._keyring, self._prices, self._worker.id)
+        self._limits = Limits(self._store)
+        meanings = Meanings(self._store, settings.cache, settings.providers) if settings.cache.semantic else None
+        self._cache = AnswerCache(self._store, settings.cache, meanings)
+        attachments, media = Attachments(Files(self._store), blobs), Media(self._fetcher)
+        executor, leaving = self._executor(attachments, media), self._worker.leaving
+        self._batches = Batches(
+            self._store, blobs, executor, settings, attachments=attachments, media=media, leaving=leaving
+        )
+        self._webhooks = Webhooks(self._store, self._bodies, settings)
+        self._worker.ctx.update(executor=executor, bodies=self._bodies, store=self._store)
+        self._worker.ctx.update(batches=self._batches, webhooks=self._webhooks)
+        self._health, scrape = Health(Queue(self._store), blobs), Scrape(self._store)
+        self._probe = Probe(self._health, scrape, host, settings.worker.metrics_port, "worker.metrics_port")
+        self._export = Export(scrape, "worker", os.environ)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[LeaseWorker]:
+        """While the worker works."""
+        async with AsyncExitStack() as stack:
+            for close in self._closes():
+                stack.push_async_callback(close)
+            await self._bodies.open()
+            self._hear_signals()
+            await self._keyring.open()
+            self._limits.open()
+            await self._probe.open()
+            self._export.open()
+            yield self._worker
+
+    def _closes(self) -> Iterator[Callable[[], Awaitable[None]]]:
+        """In the order of what stands on what; done from the last to the first."""
+        yield from (self._store.close, self._bodies.close, self._batches.close, self._webhooks.close)
+        yield from (self._fetcher.close, self._transport.close, self._limits.close, self._budgets.close)
+        yield from (self._cache.close, self._keyring.close, self._probe.close, self._export.close)
+
+    def _executor(self, attachments: Attachments, media: Media) -> Executor:
+        executor = Executor(
+            Router(self._settings),
+            self._transport,
+            attachments,
+            media=media,
+            sign=Signer().sign,
+            prices=self._prices,
+            budgets=self._budgets,
+            limits=self._limits,
+        )
+        executor.cache = self._cache
+        return executor
+
+    def _hear_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self._leave)
+
+    def _leave(self) -> None:
+        self._health.leave()
+        self._worker.stop()

@@ -22,7 +22,7 @@ from shared.cache import CachePlan, meaning
 from shared.cache_settings import CacheSettings
 from shared.cached_answer import sender
 from shared.errors import GatewayError
-from shared.ids import job_id, now_ms, request_id
+from shared.ids import now_ms, request_id
 from shared.jobs import Attempt, Job, Outcome
 from shared.stores.redis import RedisStore
 from worker.exchange import Asked, TryLater
@@ -42,7 +42,7 @@ EMBEDS_WITHIN_S = 5.0
 """After which the answer itself is asked for: a hit is to save time too."""
 _PLACE = "meaning of a request"
 _OWNER = "anonymous"
-"""Embedding is the gateway's own expense: a virtual key may not even be let use the model."""
+"""The gateway asks for itself, for a virtual key may not even be let use the model; whoever asked it pays."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -80,8 +80,9 @@ class _Asked(msgspec.Struct):
 
     job: Job
     body: bytes
+    record: str
+    payer: str
     attempts: tuple[Attempt, ...] = ()
-    record: str = ""
 
 
 class Meanings:
@@ -101,10 +102,10 @@ class Meanings:
         found = meaning(sender(asked.job), asked.body, plan, self._settings, self._providers)
         if found is None or len(found.text) > LONGEST_TEXT:
             return None
-        vector = await self._embedded(found.text, asked.job, run)
+        vector = await self._embedded(found.text, asked, run)
         if vector is None:
             return None
-        points = await self._points(found.scope)
+        points = await self._points(found.scope, plan.owner)
         return Placed(found.scope, vector, nearest(vector, points))
 
     async def keep(self, plan: CachePlan, placed: Placed) -> None:
@@ -117,19 +118,22 @@ class Meanings:
         if left_ms < ttl_ms:
             await self._store.call("PEXPIRE", key, ttl_ms)
 
-    async def _embedded(self, text: str, job: Job, run: Callable[[Asked], Awaitable[Outcome]]) -> array[float] | None:
+    async def _embedded(
+        self, text: str, asked: Asked, run: Callable[[Asked], Awaitable[Outcome]]
+    ) -> array[float] | None:
         try:
             async with asyncio.timeout(EMBEDS_WITHIN_S):
-                answer = await run(self._request(text, job))
+                answer = await run(self._request(text, asked))
             return unit(_read(answer.body).data[0].embedding)
         except (GatewayError, TryLater, TimeoutError, msgspec.MsgspecError, ValueError, IndexError) as error:
-            log.warning("a request could not be embedded: %s", type(error).__name__, extra={"job_id": job.id})
+            log.warning("a request could not be embedded: %s", type(error).__name__, extra={"job_id": asked.job.id})
             return None
 
-    def _request(self, text: str, job: Job) -> _Asked:
+    def _request(self, text: str, asked: Asked) -> _Asked:
+        """Under the id of what it is for, so that windows of requests count the two as one."""
         model, now = f"{self._settings.provider}/{self._settings.embedding_model}", now_ms()
         embedding = Job(
-            id=job_id(),
+            id=asked.job.id,
             owner=_OWNER,
             dialect="openai_chat",
             operation="embeddings",
@@ -138,27 +142,28 @@ class Meanings:
             created_ms=now,
             ttl_s=0,
             deadline_ms=now + int(EMBEDS_WITHIN_S * 1000),
-            lane=job.lane,
+            lane=asked.job.lane,
         )
-        return _Asked(embedding, _encode({"model": model, "input": text, "encoding_format": "base64"}))
+        body = _encode({"model": model, "input": text, "encoding_format": "base64"})
+        return _Asked(embedding, body, asked.record, asked.payer)
 
-    async def _points(self, scope: str) -> list[Point]:
+    async def _points(self, scope: str, owner: str) -> list[Point]:
         """The scope's vectors that lead somewhere, after reading what has come since."""
         held = self._scopes.setdefault(scope, _Scope())
         self._scopes.move_to_end(scope)
         async with held.lock:
-            await self._read_on(scope, held)
+            await self._read_on(scope, owner, held)
         while len(self._scopes) > 1 and sum(len(one.points) for one in self._scopes.values()) > MOST_HELD:
             self._scopes.popitem(last=False)
         return [one for _, one in held.points]
 
-    async def _read_on(self, scope: str, held: _Scope) -> None:
+    async def _read_on(self, scope: str, owner: str, held: _Scope) -> None:
         while True:
             entries = await self._store.call("XRANGE", _key(scope), held.last, "+", "COUNT", PAGE)
             for entry, (_, answer, _, until_ms, _, stored) in entries:
                 held.last = f"({entry.decode()}"
                 with contextlib.suppress(GatewayError):  # what cannot be read leads nowhere
-                    packed = self._store.seal.open(None, stored, _PLACE, scope, answer.decode())
+                    packed = self._store.seal.open(owner, stored, _PLACE, scope, answer.decode())
                     held.points.append((int(until_ms), point(answer.decode(), array("f", packed))))
             if len(entries) < PAGE:
                 break

@@ -10,10 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from shared.errors import ProviderError, RateLimited, Rejected
+from shared.errors import NO_CREDIT, ProviderError, RateLimited, Rejected
 from worker.gates import tokens_of
 from worker.limit_headers import untouched
-from worker.providers.hints import NO_CREDIT
 from worker.retry import OVER_LIMIT
 
 _WORDS = re.compile(r"\blimit:? (\d[\d,]*), (?:used:? [\d,]+, )?requested:? (\d[\d,]*)", re.IGNORECASE)

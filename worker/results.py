@@ -5,13 +5,16 @@ Each line ends with a newline and holds no other, so that blobs of lines can be 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from shared.batches import Batch, Ending, Item
+from shared.dialects import DIALECTS
+from shared.errors import GatewayError
 from shared.ids import named
 from shared.jobs import Outcome
+from worker.begun import names_of
 
 ANTHROPIC = "anthropic"
 
@@ -52,6 +55,46 @@ def unrun(batch: Batch, item: Item, uuid: str, ending: Ending) -> bytes:
     if batch.surface == ANTHROPIC:
         return _UNRUN % (name, ending.value.encode())
     return _NO_RESPONSE % (named("batch_req_", uuid).encode(), name, *_WHY_UNRUN[ending])
+
+
+def in_place_of_unreadable(
+    batch: Batch, items: list[Item], finished: Mapping[int, tuple[Ending, bytes]]
+) -> Iterator[tuple[int, tuple[Ending, bytes]]]:
+    """An error for each item whose result is kept and cannot be read."""
+    error = GatewayError(
+        "The gateway cannot read the result of this request with encryption.keys.",
+        code="value_unreadable",
+        should_retry=False,
+    )
+    for item in items:
+        if item.index in finished and not finished[item.index][1]:
+            yield item.index, _told(batch, item, error)
+
+
+def lost(batch: Batch, index: int) -> tuple[Ending, bytes]:
+    """The item at `index`, whose input is lost and its name with it: the place is all that is known."""
+    error = GatewayError(
+        f"The gateway has lost the request at index {index} of this batch, counted from 0, and its custom_id.",
+        code="request_lost",
+        should_retry=False,
+    )
+    return _told(batch, Item(index, "", msgspec.Raw(b"{}")), error)
+
+
+def unnamed(batch: Batch, shard: int) -> bytes:
+    """In place of the results of a shard that cannot be read, when it is not known either which items they are of."""
+    error = GatewayError(
+        "The gateway cannot read some results of this batch with encryption.keys, nor the custom_id of their requests.",
+        code="value_unreadable",
+        should_retry=False,
+    )
+    return _told(batch, Item(batch.total + shard, "", msgspec.Raw(b"{}")), error)[1]
+
+
+def _told(batch: Batch, item: Item, error: GatewayError) -> tuple[Ending, bytes]:
+    dialect, (uuid, request_id) = DIALECTS[batch.dialect], names_of(batch, item)
+    outcome = Outcome(status=dialect.error_status(error), body=dialect.render_error(error, request_id))
+    return answered(batch, item, uuid, request_id, outcome)
 
 
 def assemble(results: Mapping[int, tuple[Ending, bytes]]) -> tuple[bytes, bytes]:

@@ -49,14 +49,15 @@ class Place(msgspec.Struct, frozen=True):
         index: of the target whose turn it is; as many as there are targets when none is left.
         tries: at it that failed and count.
         waits: times it said "later".
-        refused: names of the keys it refused since the last try that counts.
+        refused: the keys it refused since the last try that counts, by target and name, for providers
+            may have keys of one name.
         since_ms: when it was first tried; None when it was not.
     """
 
     index: int = 0
     tries: int = 0
     waits: int = 0
-    refused: frozenset[str] = frozenset()
+    refused: frozenset[tuple[str, str]] = frozenset()
     since_ms: int | None = None
 
 
@@ -106,7 +107,7 @@ def place(attempts: Sequence[Attempt], providers: Sequence[str] = ()) -> Place:
             index=found.index,
             tries=found.tries + (attempt.then == Next.RETRY),
             waits=found.waits + (attempt.then == Next.WAIT),
-            refused=found.refused | {attempt.key} if refused else frozenset(),
+            refused=found.refused | {(attempt.target, attempt.key)} if refused else frozenset(),
             since_ms=attempt.started_ms if found.since_ms is None else found.since_ms,
         )
     return found

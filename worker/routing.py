@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from urllib.parse import quote
 
 import msgspec
 
 from shared.errors import InvalidRequest
 from shared.jobs import Job
+from shared.metrics import model_label
 from shared.models import split_model
 from shared.provider_settings import ProviderKey, ProviderSettings
 from shared.settings import Settings
@@ -17,9 +20,16 @@ from worker.providers.base import Adapter, PassThrough, Row
 from worker.providers.betas import allowed
 from worker.providers.catalog import ROWS, adapters, custom, embedders, relays
 
+MOST_KNOWN = 1024
+"""Models whose targets a router remembers; of names the callers choose, each of up to 512 characters."""
+_HEADER_SAFE = "/:@._-+~ ()[],=!$&'*;"
 
-class Target(msgspec.Struct, frozen=True):
-    """Provider + model + key, chosen for one attempt; `model` is the name by which the client asked."""
+
+class Target(msgspec.Struct, frozen=True, dict=True):
+    """Provider + model + key, chosen for an attempt; `model` is the name by which the client asked.
+
+    A router hands out the same one for many attempts: what follows from it alone is found out once.
+    """
 
     row: Row
     adapter: Adapter
@@ -27,12 +37,23 @@ class Target(msgspec.Struct, frozen=True):
     model: str
     key: ProviderKey
 
-    @property
+    @cached_property
     def name(self) -> str:
-        """`provider/model`, as attempts and response headers show it."""
+        """`provider/model`, as attempts show it."""
         return f"{self.row.name}/{self.model}"
 
-    @property
+    @cached_property
+    def served(self) -> Mapping[str, str]:
+        """The headers that tell who served an answer."""
+        told = {"x-bf-provider": self.row.name, "x-bf-model": self.model, "x-bf-key": self.key.name}
+        return {name: quote(value, safe=_HEADER_SAFE) for name, value in told.items()}
+
+    @cached_property
+    def labels(self) -> tuple[str, str]:
+        """What tells its metrics from others'."""
+        return self.row.name, model_label(self.model)
+
+    @cached_property
     def base_url(self) -> str:
         """Origin and path prefix of the provider's API."""
         return base_url(self.row, self.provider.network.base_url, self.key, self.upstream_model)
@@ -45,13 +66,24 @@ class Target(msgspec.Struct, frozen=True):
         """The path of an operation. Raises Unsupported."""
         return path_of(self.provider, wire, operation, self.upstream_model, stream=stream)
 
+    def address(self, wire: PassThrough, operation: str, *, stream: bool = False) -> str:
+        """Where an operation's calls go. Raises Unsupported."""
+        asked = (wire.wire, operation, stream)
+        if asked not in self._addresses:
+            self._addresses[asked] = self.url(self.path(wire, operation, stream=stream))
+        return self._addresses[asked]
+
+    @cached_property
+    def _addresses(self) -> dict[tuple[str, str, bool], str]:
+        return {}
+
     def headers(self, wire: PassThrough, client: Mapping[str, str]) -> dict[str, str]:
         """Headers of a call; `client` are those of the client that may pass, names in lower case."""
         network = self.provider.network
         passed = allowed(client, network.beta_header_overrides)
         return {**wire.headers(self.row, self.key.value, passed), **network.extra_headers}
 
-    @property
+    @cached_property
     def upstream_model(self) -> str:
         """The model's name at the provider."""
         return self.key.aliases.get(self.model, self.model)
@@ -78,6 +110,7 @@ class Router:
         self.providers = settings.providers
         self._fallbacks = settings.fallbacks
         self._listing = _listing(settings.providers)
+        self._serving = lru_cache(maxsize=MOST_KNOWN)(self._found)
 
     def resolve(self, job: Job, default_provider: str) -> list[tuple[str, str]]:
         """(provider, model) pairs to try in turn: the asked one, then its fallbacks, or those configured for it.
@@ -95,8 +128,11 @@ class Router:
         Raises:
             InvalidRequest: there is none.
         """
+        return list(self._serving(provider, model, only))
+
+    def _found(self, provider: str, model: str, only: frozenset[str] | None) -> tuple[Target, ...]:
         row, settings = self._row(provider)
-        return [_target(row, settings, model, key) for key in self._fitting(row, settings, model, only)]
+        return tuple(_target(row, settings, model, key) for key in self._fitting(row, settings, model, only))
 
     def also_at(self, job: Job, provider: str, model: str) -> tuple[str, ...]:
         """Other providers with a key that lists the model by its name, as one of this provider does.

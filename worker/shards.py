@@ -19,19 +19,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 import msgspec
 from msgspec.structs import replace
 
 from shared.batch_records import BatchRecords, named_after
-from shared.batches import FINISH, NATIVE, SHARD, START, Batch, Ending, Item, blob, final_state, items_of
-from shared.dialects import DIALECTS
-from shared.errors import GatewayError, StoreError
+from shared.batches import FINISH, NATIVE, SHARD, START, Batch, BatchState, Ending, Item, blob, final_state, items_of
+from shared.errors import GatewayError, NotFound, StoreError
 from shared.files import Files
 from shared.ids import now_ms, request_id
-from shared.jobs import Job, Outcome
+from shared.jobs import Job
 from shared.lanes import Lane
 from shared.queue import JOB, Queue, Share
 from shared.settings import Settings
@@ -39,24 +38,23 @@ from shared.stores.blobs import BlobMissing, Blobs
 from shared.stores.redis import RedisStore
 from shared.traces import current
 from worker.attachments import Attachments
-from worker.begun import names_of
 from worker.exchange import Media, TryLater
 from worker.executor import Executor
 from worker.item_cache import ItemCache
-from worker.item_records import ItemRecords
+from worker.item_records import ItemRecords, Result
 from worker.items import Means, ShardRun, outlast
 from worker.lease import Lease, LeaseLost
 from worker.native_batches.records import REST
 from worker.native_batches.task import NativeBatches
 from worker.output_files import OutputFiles
-from worker.results import answered, assemble
+from worker.results import assemble, in_place_of_unreadable, lost
 
 log = logging.getLogger("hermod.worker")
 
 STORE_AWAY_S = 2.0
 """When a batch's job is due again that could not reach a store."""
-LOST_S = 60.0
-"""The same for one whose items are not in the object store; until the window ends they may be put back."""
+LOST_S, LOST_MS = 60.0, 3_600_000
+"""The same for one whose items are not in the object store, and for how long they may be put back."""
 KEPT_S = 600
 """How long the job of a shard is remembered once it has ended."""
 NO_LIMIT = 1_000_000_000
@@ -141,12 +139,22 @@ class Batches:
         Raises:
             TryLater: a store is away, the worker is told to stop, or a provider's batch API is not done.
             NotFound: there is no such batch any more.
+            GatewayError: it cannot be read, and has ended as failed, for its window has.
             LeaseLost: the job is someone else's.
         """
         try:
             await self._tasks[lease.job.operation](lease)
         except StoreError as error:
             raise TryLater(STORE_AWAY_S) from error
+        except NotFound:
+            raise
+        except GatewayError as error:
+            log.error("a batch cannot go on: %s", error, extra={"job_id": lease.id})  # noqa: TRY400 - says it all
+            if not lease.late:
+                raise TryLater(LOST_S) from error
+            await self._records.finalize(_batch_id(lease))
+            await self._records.end(_batch_id(lease), BatchState.FAILED)
+            raise
 
     # --- start ----------------------------------------------------------------------------------------
 
@@ -206,8 +214,7 @@ class Batches:
         if left < 0:
             raise LeaseLost(lease.id)
         if left == 0:
-            # Not in the batch lane, which may be full for hours.
-            job = _job(batch, FINISH, named_after(batch.id, "finish"), batch.owner, Lane.ASYNC)
+            job = _job(batch, FINISH, named_after(batch.id, "finish"), batch.owner, Lane.CHORES)
             share = Share(max_unfinished=NO_LIMIT)
             await outlast(partial(self._queue.submit, job, batch.id.encode(), waiter="", share=share))
 
@@ -221,21 +228,21 @@ class Batches:
         """Bring all items to an end and put their lines into the object store. Raises TryLater when some have not."""
         items = await self._items(lease, batch, shard.number)
         finished = await self._bring_to_end(lease, batch, shard, items)
-        finished.update(_in_place_of_unreadable(batch, items, finished))
+        finished.update(in_place_of_unreadable(batch, items, finished))
         for kind, lines in zip(("out", "err"), assemble(finished), strict=True):
             if lines:
-                await self._blobs.put(blob(batch.id, kind, shard.number), lines)
+                await self._blobs.of(batch.owner).put(blob(batch.id, kind, shard.number), lines)
 
     async def _bring_to_end(
         self, lease: Lease, batch: Batch, shard: ShardJob, items: list[Item]
     ) -> dict[int, tuple[Ending, bytes]]:
         """Run the items that have not ended: all results of the shard. Raises TryLater when some still have not."""
         run = ShardRun(self._means, lease, batch, shard.number)
-        finished, _ = await asyncio.gather(self._items_ended.finished(batch.id, shard.number), run.look())
+        finished, _ = await asyncio.gather(self._items_ended.finished(batch, shard.number), run.look())
         if left := [item for item in items if item.index not in finished]:
             at_once = min(self._at_once, shard.at_once or self._at_once)
             later_s = await run.run(left, at_once)
-            finished = await self._items_ended.finished(batch.id, shard.number)
+            finished = await self._items_ended.finished(batch, shard.number)
             if any(item.index not in finished for item in items):
                 raise TryLater(later_s)
         lease.give_up_slot()
@@ -243,14 +250,23 @@ class Batches:
 
     async def _items(self, lease: Lease, batch: Batch, number: int) -> list[Item]:
         try:
-            return items_of(await self._blobs.get(blob(batch.id, "in", number)))
+            return items_of(await self._blobs.of(batch.owner).get(blob(batch.id, "in", number)))
         except StoreError:
             raise
         except (BlobMissing, GatewayError) as missing:
             log.error("items of a batch are lost: %s", missing, extra={"job_id": lease.id})  # noqa: TRY400 - says it all
-            if lease.late:
-                return []
-            raise TryLater(LOST_S) from missing
+            missed_ms = await self._items_ended.missed_ms(lease.id, lease.fence, batch.id, number)
+            if 0 <= missed_ms < LOST_MS and not lease.late:
+                raise TryLater(LOST_S) from missing
+        await self._end_lost(lease, batch, number)
+        return []
+
+    async def _end_lost(self, lease: Lease, batch: Batch, number: int) -> None:
+        """An error for each item of a shard whose input is lost, but those that ended before."""
+        ends = [Result(index, *lost(batch, index)) for index in await self._records.indexes(batch, number)]
+        end = partial(self._items_ended.end_items, lease.id, lease.fence, batch, number, ends)
+        if await outlast(end) == "lost":
+            raise LeaseLost(lease.id)
 
     # --- finish ---------------------------------------------------------------------------------------
 
@@ -262,10 +278,18 @@ class Batches:
             return
         batch, output, errors = progress.batch, "", ""
         if batch.surface == "openai":
-            output = await self._files.put_together(batch, "out", "output")
-            errors = await self._files.put_together(batch, "err", "errors")
+            output, errors = await self._files.put_together(batch)
         state = final_state(progress.counts, cancelled=progress.cancelling_ms is not None)
         await self._records.end(batch_id, state, output_file=output, error_file=errors)
+
+
+def _batch_id(lease: Lease) -> str:
+    """Of the batch that the leased job is for."""
+    if lease.job.operation == SHARD:
+        return _unpack(lease.body).batch_id
+    if lease.job.operation == NATIVE:
+        return _unpack_native(lease.body).batch_id
+    return lease.id if lease.job.operation == START else lease.body.decode()
 
 
 def _job(batch: Batch, operation: str, job_id: str, owner: str, lane: Lane) -> Job:
@@ -283,20 +307,3 @@ def _job(batch: Batch, operation: str, job_id: str, owner: str, lane: Lane) -> J
         lane=lane,
         trace=current(),
     )
-
-
-def _in_place_of_unreadable(
-    batch: Batch, items: list[Item], finished: Mapping[int, tuple[Ending, bytes]]
-) -> Iterator[tuple[int, tuple[Ending, bytes]]]:
-    """An error for each item whose result is kept and cannot be read."""
-    dialect = DIALECTS[batch.dialect]
-    error = GatewayError(
-        "The gateway cannot read the result of this request with encryption.keys.",
-        code="value_unreadable",
-        should_retry=False,
-    )
-    for item in items:
-        if item.index in finished and not finished[item.index][1]:
-            uuid, request_id = names_of(batch, item)
-            outcome = Outcome(status=dialect.error_status(error), body=dialect.render_error(error, request_id))
-            yield item.index, answered(batch, item, uuid, request_id, outcome)

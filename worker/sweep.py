@@ -44,7 +44,7 @@ RECOUNT_MOST = 10_000
 BLOB_AGE_S = 3600.0
 """Younger blobs may belong to a job that is just being submitted."""
 BATCH_AGE_S = 86_400.0
-"""The same for a batch, whose upload may take hours."""
+"""The same for a batch, whose upload may take hours, and for any write that has not ended."""
 _BLOBS_AT_ONCE = 100
 
 _HEAL = Script(
@@ -91,7 +91,7 @@ local function stand(id, record, state, lane, owner, cap, deadline)
   if redis.call('EXISTS', due) == 1 and redis.call('SISMEMBER', 'hermod:parked', owner) == 0
      and not redis.call('ZSCORE', 'hermod:ring:' .. lane, owner) then
     enter(lane, owner)
-    wake()
+    wake(lane)
     return 'owner let in'
   end
 end
@@ -140,15 +140,12 @@ local function correct(key, counted)
   return wrong
 end
 
-local function unpark(running)
+local function unpark_all(running)
   local freed = 0
   for _, owner in ipairs(redis.call('SMEMBERS', 'hermod:parked')) do
     if not running[owner] then
       redis.call('SREM', 'hermod:parked', owner)
-      for _, lane in ipairs(LANES) do
-        if redis.call('EXISTS', 'hermod:due:' .. lane .. ':' .. owner) == 1 then enter(lane, owner) end
-      end
-      wake()
+      unpark(owner)
       freed = freed + 1
     end
   end
@@ -168,7 +165,7 @@ local function one(most)
   if redis.call('ZCARD', 'hermod:later') <= most then
     local leased = redis.call('ZRANGE', 'hermod:later', 0, -1)
     wrong = wrong + correct('hermod:running', count(leased, capped))
-    freed = unpark(count(leased, capped))
+    freed = unpark_all(count(leased, capped))
   end
   return {wrong, freed}
 end
@@ -189,11 +186,12 @@ async def sweep(ctx: dict[str, Any]) -> None:
 
 
 async def sweep_blobs(ctx: dict[str, Any]) -> None:
-    """Delete the blobs of jobs, batches, files and uploads that are gone."""
+    """Delete the blobs of jobs, batches, files and uploads that are gone, and what dead processes left of others."""
     try:
         deleted = await forget_blobs(ctx["store"], ctx["bodies"], time.time() - BLOB_AGE_S)
         before_s = time.time() - BATCH_AGE_S
         deleted += await forget_orphans(ctx["store"], ctx["bodies"].blobs, BATCHES, BATCH, before_s)
+        deleted += await ctx["bodies"].blobs.forget_unfinished(before_s)
         for kind in (files, uploads):
             before_s = time.time() - BLOB_AGE_S
             deleted += await forget_orphans(ctx["store"], ctx["bodies"].blobs, kind.PREFIX, kind.RECORD, before_s)

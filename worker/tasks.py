@@ -8,7 +8,7 @@ from typing import Any
 from shared.batches import OPERATIONS
 from shared.bodies import Bodies
 from shared.dialects import DIALECTS
-from shared.errors import Expired, GatewayError, NotFound, StoreError
+from shared.errors import Expired, GatewayError, StoreError
 from shared.jobs import Job, Outcome, State
 from shared.webhook_scripts import WEBHOOK
 from worker.exchange import StreamBroke, TryLater
@@ -80,7 +80,7 @@ async def _advance_batch(lease: Lease, batches: Batches) -> None:
         await batches.advance(lease)
     except TryLater as later:
         await lease.defer(later.delay_s)
-    except NotFound as error:
+    except GatewayError as error:
         await lease.finish(State.FAILED, failed(lease.job, error))
     else:
         await lease.finish(State.SUCCEEDED, Outcome(status=200))
@@ -95,7 +95,7 @@ async def _fetch_body(lease: Lease, bodies: Bodies) -> None:
 
 
 async def _succeed(lease: Lease, outcome: Outcome, bodies: Bodies) -> None:
-    outcome = await bodies.save_outcome(lease.id, lease.fence.decode(), outcome)
+    outcome = await bodies.save_outcome(lease.job, lease.fence.decode(), outcome)
     reach("answered")
     try:
         await lease.finish(State.SUCCEEDED, outcome)

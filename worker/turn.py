@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from shared.errors import AuthFailed, Failure, GatewayError, RateLimited
+from shared.errors import AuthFailed, GatewayError, RateLimited
+from shared.failures import Failure
 from shared.ids import now_ms
 from shared.jobs import Attempt
 from shared.lanes import Lane
-from shared.metrics import ATTEMPTS, model_label
+from shared.metrics import ATTEMPTS
 from worker.exchange import Asked
 from worker.retry import PATIENCE_S, Next, following, place
 from worker.routing import Target
@@ -61,9 +62,10 @@ class Turn:
     def record(self, target: Target, started_ms: int, error: GatewayError | None, then: Next | None) -> None:
         """Put the attempt on the job's record."""
         attempts = self.asked.attempts
-        waits = [attempt for attempt in attempts if attempt.then == Next.WAIT]
-        if then is Next.WAIT and len(waits) >= MOST_WAITS:
-            attempts = tuple(attempt for attempt in attempts if attempt is not waits[1])
+        if then is Next.WAIT:
+            waits = [attempt for attempt in attempts if attempt.then == Next.WAIT]
+            if len(waits) >= MOST_WAITS:
+                attempts = tuple(attempt for attempt in attempts if attempt is not waits[1])
         attempt = Attempt(
             number=attempts[-1].number + 1 if attempts else 1,
             target=target.name,
@@ -75,7 +77,7 @@ class Turn:
         )
         self.asked.attempts = (*attempts, attempt)
         reason = type(error).__name__ if error else ""
-        ATTEMPTS.of(target.row.name, model_label(target.model), reason).value += 1
+        ATTEMPTS.of(*target.labels, reason).value += 1
 
     def error(self) -> GatewayError:
         """The first target's last error: what the client asked for, not what the gateway tried next."""

@@ -8,7 +8,6 @@ import time
 from shared import metrics, traces
 from shared.errors import ProviderError
 from shared.jobs import Outcome
-from shared.metrics import model_label
 from shared.traces import Kind, Span
 from worker.exchange import Asked, Exchange, Heard, StreamBroke
 from worker.retry import refuses_key
@@ -51,7 +50,7 @@ async def watched(exchange: Exchange, asked: Asked, target: Target, *, heard: He
 
 def count_spent(target: Target, outcome: Outcome) -> None:
     """What a priced outcome has cost."""
-    labels = (target.row.name, model_label(target.model))
+    labels = target.labels
     if outcome.usage is not None:
         metrics.INPUT_TOKENS.of(*labels).value += outcome.usage.total_input_tokens
         metrics.OUTPUT_TOKENS.of(*labels).value += outcome.usage.output_tokens
@@ -74,12 +73,12 @@ async def _counted(exchange: Exchange, asked: Asked, target: Target, heard: Hear
         active.value -= 1
     _succeeded(target, time.perf_counter() - began)
     if heard.first_at is not None:
-        metrics.FIRST_TOKEN.of(target.row.name, model_label(target.model)).observe(heard.first_at - began)
+        metrics.FIRST_TOKEN.of(*target.labels).observe(heard.first_at - began)
     return outcome
 
 
 def _succeeded(target: Target, seconds: float) -> None:
-    labels = (target.row.name, model_label(target.model))
+    labels = target.labels
     metrics.CALLS.of(*labels).value += 1
     metrics.SUCCESSES.of(*labels).value += 1
     metrics.LATENCY.of(*labels).observe(seconds)
@@ -88,7 +87,7 @@ def _succeeded(target: Target, seconds: float) -> None:
 
 
 def _failed(target: Target, error: ProviderError) -> None:
-    labels, kind = (target.row.name, model_label(target.model)), type(error).__name__
+    labels, kind = target.labels, type(error).__name__
     metrics.CALLS.of(*labels).value += 1
     metrics.ERRORS.of(*labels, str(error.upstream_status or 0), kind).value += 1
     if refuses_key(error):

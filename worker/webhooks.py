@@ -22,8 +22,10 @@ from msgspec.structs import replace
 from shared import metrics
 from shared.allowed_hosts import AllowedHost
 from shared.batch_records import BatchRecords
+from shared.batch_values import BatchValues
 from shared.bodies import Bodies
-from shared.errors import Failure, GatewayError, NotFound, StoreError
+from shared.errors import GatewayError, NotFound, StoreError
+from shared.failures import Failure
 from shared.ids import now_ms
 from shared.jobs import Attempt, Outcome, State
 from shared.queue import Queue
@@ -48,8 +50,6 @@ SPREAD = 0.1
 """Share by which a pause is longer or shorter, so that what failed together does not come back together."""
 MOST_ANSWER_BYTES = 64 * 1024
 """Of an answer that is read; nothing of it is kept but the status."""
-BUSY_S = 0.2
-"""When a delivery is due again that found this worker's share of its slots for them in use."""
 STORE_AWAY_S = 2.0
 """When one is due again whose answer lies in an object store that is away."""
 KEPT_ATTEMPTS = 20
@@ -57,16 +57,16 @@ SUCCESS, GONE = range(200, 300), 410
 
 
 class Webhooks:
-    """Delivers events, up to a quarter of the worker's slots at a time; create it in a running event loop."""
+    """Delivers events; create it in a running event loop."""
 
     def __init__(self, store: RedisStore, bodies: Bodies, settings: Settings) -> None:
         self._own = {endpoint.name: endpoint for endpoint in settings.webhooks}
         self._records = WebhookRecords(store)
         self._queue = Queue(store)
         self._batches = BatchRecords(store)
+        self._values = BatchValues(store.seal)
         self._bodies = bodies
         self._public_url = settings.public_url
-        self._room = max(1, settings.worker.slots // 4)
         self._public = GuardedFetcher(Guard())
         self._private: dict[AllowedHost, GuardedFetcher] = {}
 
@@ -77,16 +77,7 @@ class Webhooks:
 
     async def deliver(self, lease: Lease) -> None:
         """Make one try; end the delivery or give it back for another. Raises LeaseLost, StoreError."""
-        if self._room <= 0:
-            await lease.defer(BUSY_S)
-            return
-        self._room -= 1
-        try:
-            await self._deliver(lease, read_event(lease.body))
-        finally:
-            self._room += 1
-
-    async def _deliver(self, lease: Lease, event: Event) -> None:
+        event = read_event(lease.body)
         if lease.late and lease.crashes:
             await self._give_up(lease, now_ms(), "its time is over, and it has taken down workers")
             return
@@ -116,7 +107,7 @@ class Webhooks:
         reach("delivering")
         status, why = await self._send(event, endpoint, body)
         reach("delivered")
-        metrics.WEBHOOK_TRIES.of(endpoint.name, str(status or 0)).value += 1
+        metrics.WEBHOOK_TRIES.of(endpoint.name, _class_of(status)).value += 1
         if not why:
             lease.attempts = _with(lease, began_ms, "", None)
             await lease.finish(State.SUCCEEDED, Outcome(status=status or 200))
@@ -183,7 +174,8 @@ class Webhooks:
             if endpoint.include_response:
                 data |= payloads.inlined(event, outcome)
         elif event.batch:
-            data = payloads.batch_data(event, event.batch, await self._counts(event.subject), self._public_url)
+            batch, counts = self._values.listed(event.batch), await self._counts(event.subject)
+            data = payloads.batch_data(event, batch, counts, self._public_url)
         if event.kind == JOB and not event.asked and not set(names) & set(endpoint.events):
             return None
         return payloads.payload(event, names, data)
@@ -191,8 +183,8 @@ class Webhooks:
     async def _outcome(self, event: Event) -> Outcome | None:
         """What the job ended with; None when that has expired or been lost."""
         try:
-            found = (await self._queue.look(event.subject)).outcome
-            return found and await self._bodies.whole(event.subject, found)
+            ended = await self._queue.look(event.subject)
+            return ended.outcome and await self._bodies.whole(ended.job.owner, ended.job.id, ended.outcome)
         except StoreError:
             raise
         except GatewayError:
@@ -219,6 +211,11 @@ def signed(event_id: str, endpoint: WebhookSettings, body: bytes) -> dict[str, s
 def _signature(secret: str, event_id: str, timestamp: str, body: bytes) -> str:
     message = f"{event_id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(secret_key(secret), message, hashlib.sha256).digest()).decode()
+
+
+def _class_of(status: int | None) -> str:
+    """As in `5xx`: the receiver chooses the status, and is not to choose how many series there are."""
+    return f"{status // 100}xx" if status and status in range(100, 600) else "none"
 
 
 def _pause_s(number: int) -> float:

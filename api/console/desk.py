@@ -10,6 +10,7 @@ from api.admin_door import OperatorDoor
 from api.auth import ANONYMOUS
 from api.batch_intake import Intake
 from api.submit import Gateway
+from shared import webhook_events
 from shared.batch_records import BatchRecords
 from shared.files import Files
 from shared.governance_keyring import Keyring
@@ -21,8 +22,6 @@ from shared.webhook_book import WebhookBook
 
 OPERATOR = "console"
 """Owner of what is submitted from the console: no client is called so."""
-OF_WEBHOOK = "webhook:"
-"""Before the name of a webhook endpoint, the owner of the deliveries to it."""
 OF_BATCHES = "batch:"
 """Before an owner, the owner of the shards of its batches."""
 PAGE = 50
@@ -59,8 +58,8 @@ class Desk(msgspec.Struct, frozen=True):
         names = self.owners()
 
         def name(owner: str) -> str:
-            if owner.startswith(OF_WEBHOOK):
-                return f"webhook {owner.removeprefix(OF_WEBHOOK)}"
+            if owner.startswith(webhook_events.OWNER):
+                return f"webhook {owner.removeprefix(webhook_events.OWNER)}"
             whose = owner.removeprefix(OF_BATCHES)
             known = names.get(whose, whose)
             return known if whose == owner else f"{known}, batches"

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from shared.batches import Batch, blob
-from shared.errors import InvalidRequest
+from shared.errors import GatewayError, InvalidRequest, StoreError
 from shared.stores.blobs import BlobMissing, Blobs
 
 SHARDS_LOOKED_AT = 100
@@ -81,9 +81,14 @@ async def failures(blobs: Blobs, batch: Batch, done: list[int], *, after: str, c
 
 async def _lines(blobs: Blobs, batch: Batch, shard: int) -> list[bytes]:
     try:
-        return (await blobs.get(blob(batch.id, "err", shard))).splitlines()
+        return (await blobs.of(batch.owner).get(blob(batch.id, "err", shard))).splitlines()
     except BlobMissing:  # all of it succeeded
         return []
+    except StoreError:
+        raise
+    except GatewayError as error:  # one part that the keys do not open does not hide the others
+        told = {"type": "errored", "error": {"error": {"type": "api_error", "message": str(error)}}}
+        return [msgspec.json.encode({"custom_id": "", "result": told})]
 
 
 def read_line(line: bytes, *, show_content: bool) -> Failed:

@@ -19,11 +19,12 @@ from api.job_views import waiting_view
 from api.stored import cancel
 from api.submit import AnyRequest
 from shared.batches import SHARD
-from shared.errors import Failure, GatewayError, InvalidRequest
+from shared.errors import GatewayError, InvalidRequest
+from shared.failures import Failure
 from shared.ids import uuid_of
 from shared.job_index import Standing
 from shared.job_register import Place, Register, in_state
-from shared.jobs import Outcome, State
+from shared.jobs import Job, Outcome, State
 from shared.sse import noted
 from shared.webhook_scripts import WEBHOOK
 
@@ -134,9 +135,15 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
 async def _waiting(desk: Desk, rows: list[Standing]) -> dict[str, dict[str, Any]]:
     """By id, why those that are queued wait; without those that have gone on since."""
     queued = [row.job.id for row in rows if row.state is State.QUEUED]
-    found = await asyncio.gather(*(desk.index.find(each) for each in queued), return_exceptions=True)
-    standings = [each for each in found if isinstance(each, Standing)]
-    return {each.job.id: waiting_view(each.waiting) for each in standings if each.waiting}
+    standings = await asyncio.gather(*(_found(desk, each) for each in queued))
+    return {each.job.id: waiting_view(each.waiting) for each in standings if each and each.waiting}
+
+
+async def _found(desk: Desk, job_id: str) -> Standing | None:
+    try:
+        return await desk.index.find(job_id)
+    except GatewayError:  # it has ended and is forgotten, or cannot be read: the rest of the page can be
+        return None
 
 
 def read_wanted(asked: Mapping[str, str]) -> Wanted:
@@ -180,16 +187,16 @@ async def _content(desk: Desk, standing: Standing) -> dict[str, str]:
         asked = await (desk.gateway.bodies.request(job) if job.body_blob else desk.gateway.queue.request(job))
     except GatewayError:
         asked = b""
-    answered = await _answer(desk, job.id, outcome) if outcome else b""
+    answered = await _answer(desk, job, outcome) if outcome else b""
     return {"Request": _shown(asked), "Answer": _shown(answered)}
 
 
-async def _answer(desk: Desk, job_id: str, outcome: Outcome) -> bytes:
+async def _answer(desk: Desk, job: Job, outcome: Outcome) -> bytes:
     try:
-        whole = (await desk.gateway.bodies.whole(job_id, outcome)).body
+        whole = (await desk.gateway.bodies.whole(job.owner, job.id, outcome)).body
+        return whole or noted(b"".join([piece for _, piece in await desk.gateway.queue.events(job.owner, job.id)]))[1]
     except GatewayError:
         return b""
-    return whole or noted(b"".join([piece for _, piece in await desk.gateway.queue.events(job_id)]))[1]
 
 
 def _shown(body: bytes) -> str:

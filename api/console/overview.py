@@ -24,7 +24,7 @@ from shared.tenants import Tenant, busiest
 MINUTES = 60
 SHOWN_OWNERS = 20
 CHART_WIDTH, CHART_HEIGHT = 600, 80
-LATE_S = {Lane.INTERACTIVE: 15, Lane.ASYNC: 600, Lane.BATCH: 3600}
+LATE_S = {Lane.INTERACTIVE: 15, Lane.CHORES: 60, Lane.ASYNC: 600, Lane.BATCH: 3600}
 """How long the oldest job of a lane may have waited before it is worth a word."""
 STUCK_S = 60
 """The same when so few of the lane are begun that those due would take longer than that: all slots are in use."""

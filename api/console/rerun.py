@@ -48,6 +48,7 @@ async def again(desk: Desk, standing: Standing) -> str:
         replace(
             old,
             id=job_id(),
+            headers=desk.gateway.queue.headers(old),
             request_id=request_id(),
             created_ms=now,
             deadline_ms=now + ASYNC_DEADLINE_S * 1000,

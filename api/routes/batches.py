@@ -196,7 +196,7 @@ async def _lines(blobs: Blobs, batch: Batch) -> AsyncGenerator[bytes, None]:
     """The results of all shards. Raises GatewayError when at the end some are missing: the answer then breaks off."""
     count = 0
     for key in (blob(batch.id, kind, number) for number in range(batch.shards) for kind in ("out", "err")):
-        async with contextlib.aclosing(blobs.read(key)) as chunks:
+        async with contextlib.aclosing(blobs.of(batch.owner).read(key)) as chunks:
             with contextlib.suppress(BlobMissing):  # there is none when no item of the shard ended so
                 async for chunk in chunks:
                     count += chunk.count(b"\n")

@@ -34,7 +34,7 @@ def routes(gateway: Gateway, index: JobIndex) -> list[HTTPRouteHandler]:
         owner, wait_s = gateway.door.caller(headers).owner, wishes(headers, gateway.settings.client).wait_s
         standing = await index.stand(job_id, owner)
         if wait_s and not standing.state.final:
-            with gateway.hub.waiting(job_id) as waiter:
+            with gateway.hub.waiting(job_id, standing.job.owner) as waiter:
                 waiter.miss()
                 await gateway.hub.outcome(waiter, wait_s)
             standing = await index.stand(job_id, owner)

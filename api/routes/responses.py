@@ -65,7 +65,7 @@ def routes(gateway: Gateway) -> list[HTTPRouteHandler]:
 async def _resume(gateway: Gateway, name: str, owner: str, after: int) -> ASGIApp:
     with contextlib.ExitStack() as stack:
         job = await gateway.stored.stream(name, owner)
-        waiter = stack.enter_context(gateway.hub.waiting(job.id))
+        waiter = stack.enter_context(gateway.hub.waiting(job.id, job.owner))
         waiter.miss()
         return await gateway.follower.answer(job, waiter, stack, After(after))
 

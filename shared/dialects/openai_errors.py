@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from shared.errors import (
+    NO_CREDIT,
     BudgetExceeded,
     Conflict,
     GatewayError,
@@ -34,10 +35,9 @@ _AT = re.compile(r" - at `\$\.?(.*)`$")
 
 _INVALID = "invalid_request_error"
 _SERVER = "server_error"
-_UNPAID = "insufficient_quota"
 _TYPES: dict[type[GatewayError], tuple[str, str | None]] = {
     NotAuthenticated: (_INVALID, "invalid_api_key"),
-    BudgetExceeded: (_UNPAID, _UNPAID),
+    BudgetExceeded: (NO_CREDIT, NO_CREDIT),
     NotPermitted: ("permission_error", "permission_denied"),
     NotFound: (_INVALID, "not_found"),
     Conflict: (_INVALID, "conflict"),
@@ -89,8 +89,8 @@ def error_status(error: GatewayError) -> int:
 def render_error(error: GatewayError) -> bytes:
     """`{"error": {message, type, param, code}}`; what the provider itself said of its 4xx is kept."""
     kind, code = _TYPES.get(type(error), (_SERVER if error.status >= 500 else _INVALID, None))  # noqa: PLR2004 - HTTP
-    if error.code == _UNPAID:
-        kind = _UNPAID
+    if error.code == NO_CREDIT:
+        kind = NO_CREDIT
     elif isinstance(error, Rejected):
         kind = error.upstream_type or kind
         code = "model_not_found" if error.status == 404 else code  # noqa: PLR2004 - HTTP

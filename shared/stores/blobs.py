@@ -46,14 +46,15 @@ class BlobInfo(msgspec.Struct, frozen=True):
     modified_s: float
 
 
-class Blobs(Protocol):
-    """A store of blobs.
+class OwnedBlobs(Protocol):
+    """A store of blobs as one owner of what is in them writes and reads it; what is another's cannot be read.
 
     A key is up to 1024 characters of `A-Z a-z 0-9 . _ - /`; no part between slashes is empty, longer than 255 or
     begins with a dot, and no key is another's folder (`a` and `a/b`). A write shows whole or not at all, and replaces
     what was there; the last of concurrent writes stays.
 
-    Every method raises StoreError when the store cannot be reached or refuses, and ValueError for a malformed key.
+    Every method raises StoreError when the store cannot be reached or refuses, and ValueError for a malformed key;
+    those that read raise GatewayError (`blob_unreadable`) for what the encryption keys do not open for this owner.
     """
 
     async def put(self, key: str, data: bytes, *, content_type: str = BINARY) -> None:
@@ -78,17 +79,34 @@ class Blobs(Protocol):
     async def size(self, key: str) -> int:
         """Bytes. Raises BlobMissing."""
 
+
+class Blobs(Protocol):
+    """A store of all owners' blobs. Errors are those of OwnedBlobs."""
+
+    def of(self, owner: str) -> OwnedBlobs:
+        """The store as `owner` sees it: a job's, a file's, a batch's. Without encryption keys all see the same."""
+
     async def delete(self, key: str) -> None:
         """Remove the blob; absent is fine."""
 
     def list(self, prefix: str) -> AsyncGenerator[BlobInfo, None]:
         """The blobs whose keys begin with `prefix`, in no particular order; what is written meanwhile may be absent."""
 
+    async def forget_unfinished(self, before_s: float) -> int:
+        """Remove what writes begun before `before_s` (Unix seconds) have left that a dying process never ended.
+
+        Returns how many. None of it was ever a blob, but it is stored, and paid for.
+        """
+
     async def ready(self) -> None:
         """Create the bucket or folder when it is missing and check that it can be used; for the start and health."""
 
     async def close(self) -> None:
         """Wait for the calls in flight, at most their timeouts, and let go of threads and connections."""
+
+
+class PlainBlobs(Blobs, OwnedBlobs, Protocol):
+    """A store that keeps what it is given as it is, whosever it is."""
 
 
 def open_blobs(settings: ObjectStoreSettings, keys: Sequence[bytes] = ()) -> Blobs:
@@ -100,12 +118,13 @@ def open_blobs(settings: ObjectStoreSettings, keys: Sequence[bytes] = ()) -> Blo
     plain = _open_plain(settings)
     if not keys:
         return plain
+    from shared.stores.envelopes import MasterKeys  # noqa: PLC0415 - 20 ms and 4 MB that others do not need
     from shared.stores.sealed import SealedBlobs  # noqa: PLC0415 - it stands on this module
 
-    return SealedBlobs(plain, keys)
+    return SealedBlobs(plain, MasterKeys(keys))
 
 
-def _open_plain(settings: ObjectStoreSettings) -> Blobs:
+def _open_plain(settings: ObjectStoreSettings) -> PlainBlobs:
     if settings.endpoint:
         # 0.3 s and 20 MB that a folder does not need
         from shared.stores.s3 import S3Blobs  # noqa: PLC0415 - see above

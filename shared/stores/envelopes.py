@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -88,6 +89,18 @@ class Envelopes:
         except (InvalidTag, ValueError) as error:  # a nonce that was cut is a ValueError
             raise _unreadable(place, TOUCHED) from error
         raise _unreadable(place, TOUCHED)
+
+    def close_text(self, owner: str, text: str, *place: object) -> str:
+        """See Seal: in base64."""
+        return b64encode(self.close(owner, text.encode(), *place)).decode()
+
+    def open_text(self, owner: str, text: str, *place: object) -> str:
+        """See Seal."""
+        try:
+            value = b64decode(text, validate=True)
+        except ValueError as error:
+            raise _unreadable(place, NOT_SEALED) from error
+        return self.open(owner, value, *place).decode()
 
     def _read(self, value: bytes, place: tuple[object, ...]) -> tuple[bytes, bytes, AESGCM]:
         """The head, the owner in it, the cipher it names."""

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import tempfile
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +20,7 @@ from shared.stores.blobs import (
     CHUNK_BYTES,
     BlobInfo,
     BlobMissing,
+    OwnedBlobs,
     check_key,
     check_prefix,
     check_range,
@@ -29,8 +29,6 @@ from shared.stores.blobs import (
 from shared.stores.threads import Threads
 
 THREADS = 8
-ABANDONED_S = 24 * 3600
-"""Age of an unfinished write that no living process can still be at."""
 
 _INCOMING = ".incoming"  # no key begins with a dot
 _PLACING_TRIES = 20
@@ -43,6 +41,10 @@ class FolderBlobs:
     def __init__(self, path: str | Path) -> None:
         self._root = Path(path).absolute()
         self._threads = Threads("blobs", THREADS, (OSError,), _ours)
+
+    def of(self, owner: str) -> OwnedBlobs:  # noqa: ARG002 - whose it is shows in sealed ones only
+        """See Blobs."""
+        return self
 
     async def put(self, key: str, data: bytes, *, content_type: str = BINARY) -> None:  # noqa: ARG002 - only S3 keeps it
         """See Blobs."""
@@ -102,8 +104,12 @@ class FolderBlobs:
         async for info in self._threads.each(self._walk(prefix)):
             yield info
 
+    async def forget_unfinished(self, before_s: float) -> int:
+        """See Blobs; what is still written to counts as begun when it was last."""
+        return await self._threads.run(self._forget, before_s)
+
     async def ready(self) -> None:
-        """See Blobs; also removes what processes that died left half written."""
+        """See Blobs."""
         await self._threads.run(self._prepare)
 
     async def close(self) -> None:
@@ -149,12 +155,16 @@ class FolderBlobs:
 
     def _prepare(self) -> None:
         _make_folders(self._root / _INCOMING)
-        before_s = time.time() - ABANDONED_S
+        _Incoming(self._root).discard()
+
+    def _forget(self, before_s: float) -> int:
+        forgotten = 0
         for path in (self._root / _INCOMING).iterdir():
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_mtime < before_s:
                     path.unlink()
-        _Incoming(self._root).discard()
+                    forgotten += 1
+        return forgotten
 
 
 class _Incoming:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from shared.stores.blobs import BINARY, CHUNK_BYTES, BlobInfo, BlobMissing, check_key, check_prefix, check_range
+from shared.stores.blobs import (
+    BINARY,
+    CHUNK_BYTES,
+    BlobInfo,
+    BlobMissing,
+    OwnedBlobs,
+    check_key,
+    check_prefix,
+    check_range,
+)
 
 
 class MemoryBlobs:
@@ -13,6 +22,10 @@ class MemoryBlobs:
 
     def __init__(self) -> None:
         self._blobs: dict[str, tuple[bytes, float]] = {}
+
+    def of(self, owner: str) -> OwnedBlobs:  # noqa: ARG002 - whose it is shows in sealed ones only
+        """See Blobs."""
+        return self
 
     async def put(self, key: str, data: bytes, *, content_type: str = BINARY) -> None:  # noqa: ARG002 - only S3 keeps it
         """See Blobs."""
@@ -50,6 +63,10 @@ class MemoryBlobs:
         for key, (data, modified_s) in list(self._blobs.items()):
             if key.startswith(prefix):
                 yield BlobInfo(key, len(data), modified_s)
+
+    async def forget_unfinished(self, before_s: float) -> int:  # noqa: ARG002 - the interface's
+        """See Blobs; there is never any."""
+        return 0
 
     async def ready(self) -> None:
         """Always."""

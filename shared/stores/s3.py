@@ -26,6 +26,7 @@ from shared.stores.blobs import (
     CHUNK_BYTES,
     BlobInfo,
     BlobMissing,
+    OwnedBlobs,
     check_key,
     check_prefix,
     check_range,
@@ -78,9 +79,6 @@ class S3Blobs:
 
     Without a region, requests are signed for the bucket's own where the server tells it to a signer for us-east-1
     (AWS), else for us-east-1.
-
-    Multipart uploads that a dying process leaves behind are invisible but stored: give the bucket a lifecycle rule
-    that aborts incomplete uploads after a day.
     """
 
     def __init__(
@@ -102,6 +100,10 @@ class S3Blobs:
         )
         self._client = Minio(endpoint, access_key, secret_key, secure=secure, region=region, http_client=self._http)
         self._threads = Threads("s3", THREADS, _FOREIGN, _ours)
+
+    def of(self, owner: str) -> OwnedBlobs:  # noqa: ARG002 - whose it is shows in sealed ones only
+        """See Blobs."""
+        return self
 
     async def put(self, key: str, data: bytes, *, content_type: str = BINARY) -> None:
         """See Blobs."""
@@ -157,6 +159,10 @@ class S3Blobs:
         check_prefix(prefix)
         async for info in self._threads.each(self._walk(prefix)):
             yield info
+
+    async def forget_unfinished(self, before_s: float) -> int:
+        """See Blobs: the multipart uploads of processes that died."""
+        return await self._threads.run(self._forget, before_s)
 
     async def ready(self) -> None:
         """See Blobs."""
@@ -214,6 +220,26 @@ class S3Blobs:
         for row in self._client.list_objects(self._bucket, prefix, recursive=True):
             modified_s = row.last_modified.timestamp() if row.last_modified else 0.0
             yield BlobInfo(row.object_name or "", row.size or 0, modified_s)
+
+    def _forget(self, before_s: float) -> int:
+        """The client has these two calls of S3, and uses them, but for itself only."""
+        forgotten, after = 0, ""
+        while True:
+            page = self._client._list_multipart_uploads(self._bucket, key_marker=after)  # noqa: SLF001 - see above
+            for upload in page.uploads:
+                if upload.initiated_time and upload.initiated_time.timestamp() < before_s:
+                    self._abort(upload.object_name, upload.upload_id)
+                    forgotten += 1
+            after, last = page.next_key_marker or "", after
+            if not page.is_truncated or after <= last:
+                return forgotten
+
+    def _abort(self, key: str, upload_id: str | None) -> None:
+        try:
+            self._client._abort_multipart_upload(self._bucket, key, upload_id or "")  # noqa: SLF001 - see above
+        except S3Error as error:
+            if error.code != "NoSuchUpload":  # it has ended after all
+                raise
 
     def _prepare(self) -> None:
         if self._client.bucket_exists(self._bucket):

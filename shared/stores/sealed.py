@@ -3,41 +3,43 @@
     magic 4 │ version 1 │ zeros 3 │ key id 8 │ salt 16 ║ frame 0 │ frame 1 │ … │ last frame
 
 A frame is 64 KiB of the blob (the last one less, perhaps nothing) and its tag of 16 bytes. Every write has a key of its
-own, derived (HKDF-SHA-256) from the operator's with the salt and the blob's name, which is also authenticated with each
-frame's number and whether it is the last: a blob that was changed, cut, put together anew or put in another's place is
-refused. Blobs that were written before there was a key are refused too, for anybody who can write there can make one.
+own, derived (HKDF-SHA-256) from the operator's with the salt, the owner and the blob's name, which is authenticated
+too, with each frame's number and whether it is the last: a blob that was changed, cut, put together anew, put in
+another's place or read as another owner's is refused. Whose it is stands nowhere: who reads has to know. Blobs that
+were written before there was a key are refused too, for anybody who can write there can make one.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shared.errors import GatewayError
 from shared.sealing import NOT_SEALED, TOUCHED, UNKNOWN_KEY, unreadable
-from shared.stores.blobs import BINARY, BlobInfo, Blobs, check_key, check_range
+from shared.stores.blobs import BINARY, BlobInfo, OwnedBlobs, PlainBlobs, check_key, check_range
 from shared.stores.envelopes import KEY_ID_BYTES, SALT_BYTES, MasterKeys
 
 FRAME_BYTES = 64 * 1024
 _TAG = 16
 _SEALED = FRAME_BYTES + _TAG
-_MAGIC = b"HRMD\x01\0\0\0"
+_MAGIC = b"HRMD\x02\0\0\0"
 _HEAD = len(_MAGIC) + KEY_ID_BYTES + SALT_BYTES
 
 
 class SealedBlobs:
-    """See Blobs; content is sealed on its way to `inner` and opened on its way back.
+    """See Blobs and, of the one `owner`, OwnedBlobs: sealed on the way to `inner` and opened on the way back."""
 
-    Every method that reads raises GatewayError (`blob_unreadable`) for what the keys do not open.
-    """
-
-    def __init__(self, inner: Blobs, keys: Sequence[bytes]) -> None:
-        """`keys` as for MasterKeys."""
+    def __init__(self, inner: PlainBlobs, keys: MasterKeys, owner: str = "") -> None:
         self._inner = inner
-        self._keys = MasterKeys(keys)
+        self._keys = keys
+        self._owner = owner
+
+    def of(self, owner: str) -> OwnedBlobs:
+        """See Blobs."""
+        return SealedBlobs(self._inner, self._keys, owner)
 
     async def put(self, key: str, data: bytes, *, content_type: str = BINARY) -> None:
         """See Blobs."""
@@ -91,6 +93,10 @@ class SealedBlobs:
         async for info in self._inner.list(prefix):
             yield BlobInfo(info.key, _opened_size(info.size), info.modified_s)
 
+    async def forget_unfinished(self, before_s: float) -> int:
+        """See Blobs."""
+        return await self._inner.forget_unfinished(before_s)
+
     async def ready(self) -> None:
         """See Blobs."""
         await self._inner.ready()
@@ -109,7 +115,8 @@ class SealedBlobs:
 
     def _seal(self, head: bytes, name: str) -> _Seal:
         key_id = head[len(_MAGIC) : len(_MAGIC) + KEY_ID_BYTES]
-        cipher = self._keys.cipher(key_id, head[-SALT_BYTES:], b"hermod blob " + name.encode())
+        info = f"hermod blob {self._owner}\0{name}".encode()  # a name has no such byte
+        cipher = self._keys.cipher(key_id, head[-SALT_BYTES:], info)
         if cipher is None:
             raise _unreadable(name, UNKNOWN_KEY)
         return _Seal(cipher, head, name)

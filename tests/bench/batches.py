@@ -4,8 +4,8 @@ Starts a Redis or Valkey server, the simulated provider, which answers at once, 
 Before and after each batch as many processes with nothing but the worker's HTTP client ask the same questions with as
 many calls in flight: their rate is what the machine allows, and the ratio of the two holds where the machine is noisy.
 CPU is that of the workers, or of the bare clients, and of the Redis server, for one item. The workers have run a batch
-before: how a worker feels its way to a full load at a provider that it has not used lately (`worker/ramp.py`), up to a
-second, is in no figure.
+before: how a worker feels its way to a full load at a provider that it has not used lately (`worker/ramp.py`) is in no
+figure.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Bare(msgspec.Struct, frozen=True):
 async def bare(url: str, seconds: float) -> Bare:
     """Keep AT_ONCE calls in flight; the questions are those of a batch."""
     transport, calls, asked = Transport(max_bytes=1 << 26), 0, [bytes(one.body) for one in items(100)]
-    end = time.monotonic() + seconds
+    end, begun_s = time.monotonic() + seconds, time.process_time()
 
     async def loop() -> None:
         nonlocal calls
@@ -74,7 +74,7 @@ async def bare(url: str, seconds: float) -> Bare:
 
     await asyncio.gather(*(loop() for _ in range(AT_ONCE)))
     await transport.close()
-    return Bare(calls, time.process_time())
+    return Bare(calls, time.process_time() - begun_s)
 
 
 class Bench:

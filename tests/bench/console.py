@@ -25,7 +25,7 @@ import shared.queue
 from shared.batch_records import BatchRecords
 from shared.batches import Batch
 from shared.chat import Usage
-from shared.errors import Failure
+from shared.failures import Failure
 from shared.files import File, Files
 from shared.ids import job_id, now_ms
 from shared.jobs import Attempt, Job, Outcome, State
@@ -135,7 +135,7 @@ async def fill(url: str, jobs: int) -> str:
             batch = Batch(
                 id=job_id(), surface="openai", dialect="openai_chat", provider="openai", total=9, shards=1, **facts
             )
-            await records.create(batch)
+            await records.create(batch, [0])
     await store.close()
     return last
 

@@ -13,7 +13,7 @@ UNFINISHED = {State.QUEUED.value, State.RUNNING.value}
 
 @dataclass
 class Books:
-    """`lines`, `rings` by lane and owner; everything else by job or by owner."""
+    """`lines`, `rings` by lane and owner, `awake` the lanes with a token; everything else by job or by owner."""
 
     jobs: dict[str, dict[str, bytes]]
     queue: dict[str, float]
@@ -25,7 +25,7 @@ class Books:
     unfinished: dict[str, int]
     running: dict[str, int]
     parked: set[str]
-    awake: bool
+    awake: set[str]
 
     def state(self, job: str) -> str:
         return self.jobs[job]["state"].decode()
@@ -64,7 +64,7 @@ def read(client: redis.Redis) -> Books:
         unfinished=_counts(client, "hermod:unfinished"),
         running=_counts(client, "hermod:running"),
         parked={owner.decode() for owner in client.smembers("hermod:parked")},
-        awake=client.llen(WAKE) > 0,
+        awake={lane.value for lane in Lane if client.llen(WAKE + lane)},
     )
 
 
@@ -104,7 +104,7 @@ def _check_place(books: Books, job: str, in_line: int) -> None:
 
 def _check_lines(books: Books) -> None:
     """A lost owner is a lost job; a lost token is a job nobody looks for."""
-    claimable = False
+    claimable = set()
     for (lane, owner), line in books.lines.items():
         due = [job for job in line if job in books.jobs and books.state(job) == State.QUEUED]
         for job in due:
@@ -113,8 +113,8 @@ def _check_lines(books: Books) -> None:
             assert books.running.get(owner), "who is parked has a running job, whose end brings it back"
         else:
             assert not due or owner in books.rings[lane], "due jobs are in the ring"
-            claimable |= bool(due)
-    assert books.awake or not claimable, "sleeping workers must learn of due jobs"
+            claimable |= {lane} if due else set()
+    assert claimable <= books.awake, "sleeping workers must learn of due jobs"
 
 
 def _texts(record: dict[bytes, bytes]) -> dict[str, bytes]:

@@ -67,7 +67,7 @@ class Clients(RuleBasedStateMachine):
 
     @rule(
         owner=st.sampled_from(list(SHARES)),
-        lane=st.sampled_from([Lane.ASYNC, Lane.BATCH]),
+        lane=st.sampled_from([Lane.CHORES, Lane.ASYNC, Lane.BATCH]),
         body=st.sampled_from([b"x", b"y"]),
         waiter=st.sampled_from(["", "api-1", "api-2"]),
         key=st.sampled_from(["", "", "k"]),

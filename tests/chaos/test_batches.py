@@ -25,6 +25,7 @@ from tests.chaos.fleet import Fleet, Worker
 from tests.contract.process import eventually
 from tests.integration.conftest import until
 from worker.leases import MAX_CRASHES
+from worker.native_batches.task import MOST_CRASHES
 
 WORKERS = 3
 STRIKES = (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM)
@@ -54,11 +55,15 @@ def asked(count: int, draw: random.Random) -> list[Item]:
 
 @dataclass
 class Chaos:
-    """`repeats` is the most calls that the strikes can have made necessary: what was on its way and is not kept."""
+    """`repeats` is the most calls that the strikes can have made necessary: what was on its way and is not kept.
+
+    A job is taken from its worker by force at most `most_hits` + 1 times.
+    """
 
     fleet: Fleet
     batch: Batch
     draw: random.Random
+    most_hits: int = MAX_CRASHES
     workers: list[Worker] = field(default_factory=list)
     struck: Counter[str] = field(default_factory=Counter)
     hits: Counter[str] = field(default_factory=Counter)
@@ -75,8 +80,8 @@ class Chaos:
         if not isinstance(victim, Worker):
             return
         held, signum = self.fleet.held(victim), self.draw.choice(STRIKES)
-        if any(self.hits[job] > MAX_CRASHES for job in held):
-            signum = signal.SIGTERM  # some more, and one of its items would take the blame
+        if any(self.hits[job] > self.most_hits for job in held):
+            signum = signal.SIGTERM  # some more, and one of its items would take the blame, or the group be given up
         self.struck[signum.name] += 1
         self.repeats += sum(self.on_its_way(job) for job in held)
         if signum != signal.SIGTERM:
@@ -103,6 +108,10 @@ class Chaos:
 
     def _over(self) -> bool:
         return self.fleet.client.hexists(f"hermod:batch:{self.batch.id}", "finalizing")
+
+    def kept(self) -> int:
+        """Items of which a result is kept."""
+        return int(self.fleet.client.hget(f"hermod:batch:{self.batch.id}", "succeeded") or 0)
 
     def on_its_way(self, job: str) -> int:
         """Items of a shard that were sent to the provider and whose results are not kept."""
@@ -193,6 +202,34 @@ def test_half_of_a_batch_runs_at_the_batch_api_and_half_here_while_workers_and_r
     check(progress, fleet, tmp_path, count)
     assert (created(fleet), progress.spent.native, progress.spent.direct) == (1, count // 2, count // 2)
     assert direct <= count // 2 + chaos.repeats
+
+
+def test_a_batch_runs_at_the_batch_api_alone_while_workers_and_redis_are_struck_down(
+    fleet, server, tmp_path, chaos_long
+):
+    seed = int(os.environ.get("HERMOD_CHAOS_SEED") or secrets.randbelow(10**6))
+    print(f"\nHERMOD_CHAOS_SEED={seed}")
+    draw = random.Random(seed)
+    count, strikes, groups = (20_000, 40, 4) if chaos_long else (400, 4, 2)
+    models = [f"claude-{number}" for number in range(groups)]
+    items = [item(number, question(number, models[number * groups // count])) for number in range(count)]
+    batch = submitted(fleet, tmp_path, items, mode="native")
+    chaos = Chaos(fleet, batch, draw, most_hits=MOST_CRASHES - 2)
+    chaos.begin()
+    for number in range(strikes):
+        instant = count * (number + draw.random()) // (strikes + 1) - count // strikes  # the first while it is sent
+        eventually(lambda instant=instant: chaos.kept() >= instant, STRUCK_WITHIN_S, "the work stands still")
+        chaos.strike()
+        if number == strikes // 2:
+            server.stop(signal.SIGKILL)
+            server.start()
+    progress = at_its_end(fleet, batch)
+    assert [worker.until_ready().stop() for worker in chaos.workers] == [0] * WORKERS
+    direct = [call["path"] for call in fleet.calls()].count("/v1/messages")
+    print(f"items {count}, strikes {dict(chaos.struck)}, batches sent {created(fleet)}, direct calls {direct}")
+    assert chaos.struck.total() > strikes / 2, "it was over before it began"
+    check(progress, fleet, tmp_path, count)
+    assert (created(fleet), direct, progress.spent.native, progress.spent.direct) == (groups, 0, count, 0)
 
 
 def created(fleet: Fleet) -> int:

@@ -1,5 +1,7 @@
 """Clients and workers do anything the Lua protocol allows, in any order, on a real server; the books always balance."""
 
+from collections import Counter
+
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
 from shared.jobs import Attempt, Outcome, State
-from shared.lanes import LATER, WAKE
+from shared.lanes import LATER, WAKE, Lane
 from shared.queue import WORKERS
 from tests.chaos.books import check, read
 from tests.chaos.clients import HOUR_MS, Clients
@@ -24,12 +26,29 @@ class Protocol(Clients):
         super().__init__()
         self.runner.run(self.store.run(ALIVE, "w1", HOUR_MS))
 
-    @rule(worker=st.sampled_from(["w1", "w2", "w3"]), count=st.integers(1, 20))
-    def claim(self, worker, count):
-        """What a worker does that took the wake-up token."""
-        self.client.lpop(WAKE)
-        claimed, *_ = self.runner.run(self.store.run(CLAIM, count, HOUR_MS, worker))
+    @rule(
+        worker=st.sampled_from(["w1", "w2", "w3"]),
+        count=st.integers(1, 20),
+        rooms=st.tuples(*[st.integers(0, 20)] * 5),
+    )
+    def claim(self, worker, count, rooms=(20, 20, 20, 20, 20)):
+        """What a worker does that took the wake-up tokens of the lanes it has room for."""
+        chores, async_, batch, detached, lower = rooms
+        detached = min(detached, lower)
+        room = {
+            Lane.CHORES: min(chores, lower),
+            Lane.ASYNC: min(async_, detached),
+            Lane.BATCH: min(batch, detached),
+        }
+        for lane in Lane:
+            if room.get(lane, 1):
+                self.client.lpop(WAKE + lane)
+        claimed, *_ = self.runner.run(self.store.run(CLAIM, count, HOUR_MS, worker, *rooms))
+        taken = Counter(self.asked[fields[0].decode()].job.lane for fields in claimed)
         assert len(claimed) <= count
+        assert all(taken[lane] <= most for lane, most in room.items())
+        assert taken[Lane.ASYNC] + taken[Lane.BATCH] <= detached
+        assert taken.total() - taken[Lane.INTERACTIVE] <= lower
         for fields in claimed:
             lease = Lease(self.store, fields)
             assert lease.read().a == [lease.id]
@@ -86,7 +105,7 @@ class Protocol(Clients):
         seq = last[0] + 1 if last else 1
         self.runner.run(lease.append(seq, lease.fence))
         self.runner.run(lease.append(seq, b"again"))
-        assert self.runner.run(self.queue.events(lease.id, after=seq - 1)) == [(seq, lease.fence)]
+        assert self.runner.run(self.queue.events(lease.job.owner, lease.id, after=seq - 1)) == [(seq, lease.fence)]
 
     @precondition(lambda self: self.live)
     @rule(data=st.data(), worker=st.sampled_from(["w1", "w2", "w3"]))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
+from shared.lanes import WAKE, Lane
 from tests.chaos.fleet import Fleet
 from tests.chaos.jobs import body, submit
 from tests.contract.process import clean_environment, eventually
@@ -128,7 +129,7 @@ def test_a_receiver_that_is_down_for_a_while_misses_nothing(fleet):
     with Receiver(port=port) as receiver:
         for member in fleet.client.zrange("hermod:later", 0, -1):
             fleet.client.zadd("hermod:later", {member: 1}, xx=True)
-        fleet.client.lpush("hermod:wake", "1")
+        fleet.client.lpush(WAKE + Lane.INTERACTIVE, "1")
         eventually(lambda: len(receiver.received) == 20, TOLD_WITHIN_S, "not every event came")
     assert set(receiver.tries) == {event_id(job.id) for job in jobs}
 

@@ -7,7 +7,7 @@ import pytest
 
 from shared.ids import job_id, now_ms
 from shared.jobs import Job, Outcome, State
-from shared.lanes import LATER, WAKE
+from shared.lanes import LATER, WAKE, Lane
 from shared.queue import Queue
 from shared.settings import WorkerSettings
 from shared.stores.redis import RedisStore
@@ -69,7 +69,7 @@ async def test_a_worker_that_lost_a_job_and_claims_it_again_keeps_only_the_new_l
         await lease.finish(State.SUCCEEDED, Outcome(status=200))
 
     async def claimed_again() -> bool:
-        await store.call("EVAL", RUN_OUT, 2, LATER, WAKE, job.id, runs[0].fence)
+        await store.call("EVAL", RUN_OUT, 2, LATER, WAKE + Lane.INTERACTIVE, job.id, runs[0].fence)
         return len(runs) > 1
 
     begun = asyncio.get_running_loop().time()

@@ -9,7 +9,9 @@ Over a server of one's own, which gets a bucket of its own for each test:
 
 import asyncio
 import contextlib
+import json
 import os
+import sys
 import time
 import traceback
 import tracemalloc
@@ -26,6 +28,7 @@ from shared.stores.folder import FolderBlobs
 from shared.stores.memory import MemoryBlobs
 from shared.stores.s3 import PART_BYTES, S3Blobs
 from tests.conformance import s3_server
+from tests.contract.process import eventually
 
 MIB = 1 << 20
 STORES = ["memory", "folder", "sealed", "s3"]
@@ -67,7 +70,7 @@ async def blobs(request, tmp_path):
     elif request.param == "folder":
         store = open_blobs(ObjectStoreSettings(path=str(tmp_path / "new" / "objects")))
     elif request.param == "sealed":
-        store = open_blobs(ObjectStoreSettings(path=str(tmp_path / "new" / "objects")), [b"k" * 32])
+        store = open_blobs(ObjectStoreSettings(path=str(tmp_path / "new" / "objects")), [b"k" * 32]).of("me")
     else:
         store = in_bucket(request.getfixturevalue("s3"), request.getfixturevalue("bucket"))
     await store.ready()
@@ -392,14 +395,17 @@ async def test_no_file_or_folder_stays_behind(folder):
     assert [path.name for path in root.rglob("*")] == [".incoming"]
 
 
-async def test_ready_removes_what_was_abandoned_a_day_ago(folder):
+async def test_what_a_killed_writer_has_left_is_forgotten_once_it_is_old(folder):
     root, store = folder
-    for name, age_s in (("fresh", 60), ("stale", 2 * 86_400)):
-        path = root / ".incoming" / name
-        path.write_bytes(b"half")
-        os.utime(path, (time.time() - age_s,) * 2)
-    await store.ready()
-    assert [path.name for path in (root / ".incoming").iterdir()] == ["fresh"]
+    await store.put("kept", b"whole")
+    async with writing(path=str(root)) as process:
+        await until(lambda: list((root / ".incoming").iterdir()))
+        process.kill()
+    assert await store.forget_unfinished(time.time() - 60) == 0, "another may still be at it"
+    assert len(list((root / ".incoming").iterdir())) == 1
+    assert await store.forget_unfinished(time.time() + 60) == 1
+    assert list((root / ".incoming").iterdir()) == []
+    assert await keys(store) == ["kept"]
 
 
 async def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path):
@@ -531,6 +537,27 @@ async def test_a_connection_that_breaks_during_an_upload_leaves_nothing(s3, buck
     await direct.close()
 
 
+async def test_a_multipart_upload_of_a_killed_writer_is_forgotten_once_it_is_old(s3, bucket):
+    if s3.secure:
+        pytest.skip("the relay does not speak TLS")
+    store = in_bucket(s3, bucket)
+    await store.ready()
+    await store.put("kept", b"x" * (2 * PART_BYTES))
+    client = Minio(s3.endpoint, s3.access_key, s3.secret_key, secure=s3.secure)
+    unfinished = lambda: client._list_multipart_uploads(bucket).uploads  # noqa: E731 - a question
+    async with peer(relay(s3.endpoint, allowed=2 * PART_BYTES, breaks=False)) as endpoint:
+        place = {"endpoint": endpoint, "bucket": bucket, "secure": False}
+        async with writing(**place, access_key=s3.access_key, secret_key=s3.secret_key) as process:
+            await until(unfinished)
+            process.kill()
+    assert await store.forget_unfinished(time.time() - 60) == 0, "another may still be at it"
+    assert [upload.object_name for upload in unfinished()] == ["half"]
+    assert await store.forget_unfinished(time.time() + 60) == 1
+    assert not unfinished()
+    assert await keys(store) == ["kept"]
+    await store.close()
+
+
 async def test_a_connection_that_breaks_during_a_download_is_not_a_short_blob(s3, bucket):
     if s3.secure:
         pytest.skip("the relay does not speak TLS")
@@ -572,8 +599,41 @@ async def peer(serve):
         await asyncio.gather(*tasks)
 
 
-def relay(endpoint, allowed):
-    """Passes bytes on, in both directions; breaks every connection once `allowed` have passed in all."""
+WRITER = """
+import asyncio, json, sys
+from shared.settings import ObjectStoreSettings
+from shared.stores.blobs import open_blobs
+
+async def pieces(whole):
+    for _ in range(20):
+        yield bytes(1 << 20)
+    if not whole:
+        await asyncio.Event().wait()
+
+settings = ObjectStoreSettings(**json.loads(sys.argv[1]))
+asyncio.run(open_blobs(settings).put_stream("half", pieces(bool(settings.endpoint))))
+"""
+"""A stream of 20 MiB under the key `half`; that into a folder never ends."""
+
+
+@contextlib.asynccontextmanager
+async def writing(**settings):
+    """A process of its own at WRITER."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", WRITER, json.dumps(settings))
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def until(found):
+    await asyncio.to_thread(eventually, found, 20, "nothing is being written")
+
+
+def relay(endpoint, allowed, *, breaks=True):
+    """Passes bytes on, in both directions, until `allowed` have passed in all; then connections break, or hang."""
     host, port = endpoint.split(":")
     passed = 0
 
@@ -582,6 +642,8 @@ def relay(endpoint, allowed):
         while data := await reader.read(65536):
             passed += len(data)
             if passed > allowed:
+                if not breaks:
+                    await asyncio.Event().wait()
                 return
             writer.write(data)
             await writer.drain()

@@ -21,6 +21,8 @@ HERMOD = str(Path(sys.executable).with_name("hermod"))
 WITHIN_S = 60.0
 CHAT = "/v1/chat/completions"
 MODELS = {"ok": "sim-words-5", "bad": "sim-400", "slow": "sim-latency-800"}
+FULL = 600
+"""More requests than two workers run at once, which is 2 x 4 parts x 32."""
 BOTH = pytest.mark.parametrize("form", ["params", "body"])
 
 Write = Callable[..., str]
@@ -100,13 +102,13 @@ def test_what_fails_is_told_and_run_again(gateway: Gateway, write: Write, form):
 
 @BOTH
 def test_a_cancelled_batch_ends_and_is_no_success(gateway: Gateway, write: Write, form):
-    batch = submitted(gateway, write(form, *["slow"] * 150), "--mode", "direct")
+    batch = submitted(gateway, write(form, *["slow"] * FULL), "--mode", "direct")
     assert batch in well(gateway, "batches", "cancel", batch)
     watched = hermod(gateway, "batches", "watch", "--json", batch)
     assert watched.returncode == 1
     counts = json.loads(watched.stdout.splitlines()[-1])["request_counts"]
     assert counts["canceled"] > 0
-    assert len(results(gateway, batch)) == 150
+    assert len(results(gateway, batch)) == FULL
 
 
 def test_a_batch_that_has_ended_cannot_be_cancelled(gateway: Gateway, write: Write):

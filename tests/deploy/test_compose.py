@@ -98,6 +98,11 @@ def test_redis_is_told_each_password_once_and_nobody_else_its_administrators(com
     assert list(knows.values()) == [["redis"], ["api", "redis"], ["redis", "worker"]]
 
 
+def test_the_encryption_key_is_seen_by_api_and_workers_only(composition, environ):
+    told = {name: service.get("environment", {}).values() for name, service in composition["services"].items()}
+    assert sorted(name for name, values in told.items() if environ["HERMOD_ENCRYPTION_KEY"] in values) == list(OURS)
+
+
 def test_only_workers_have_a_way_out_and_stores_are_reached_from_inside_only(composition):
     networks = {name: set(service.get("networks", ())) for name, service in composition["services"].items()}
     assert [name for name, joined in networks.items() if "out" in joined] == ["worker"]

@@ -15,7 +15,7 @@ async def keep(store, name, **more):
 
 
 async def kept(store, *names):
-    found = await AnswerStore(store).get(*names)
+    found = await AnswerStore(store).get(PLAN.owner, *names)
     return [name for name, entry in zip(names, found, strict=True) if entry]
 
 

@@ -214,7 +214,7 @@ async def test_a_stream_can_be_asked_about_a_file(store, blobs, provider, upload
         body = {**MAKE[dialect](part, model), "stream": True}
         snapshot = await asked(store, dialect, body, stream=True)
     answered(snapshot)
-    assert len(await Queue(store).events(snapshot.job.id)) > 0
+    assert len(await Queue(store).events(snapshot.job.owner, snapshot.job.id)) > 0
 
 
 async def test_tokens_of_a_file_are_counted(store, blobs, provider, upload):

@@ -15,7 +15,7 @@ import openai
 import pytest
 
 from shared.batch_records import BatchRecords
-from shared.batches import Batch, Ending, blob, final_state, items_of
+from shared.batches import FIRST_ITEMS, Batch, Ending, blob, final_state, items_of
 from shared.files import File, Files
 from shared.files import blob as file_blob
 from shared.ids import named, now_ms, uuid_of
@@ -184,21 +184,21 @@ async def test_a_batch_is_promised_when_shards_record_and_job_are_there(place):
     assert made["created_at"] < made["expires_at"]
     assert [made[name] for name in ("ended_at", "cancel_initiated_at", "archived_at", "results_url")] == [None] * 4
     shards = await place.shards(made["id"])
-    assert [len(shard) for shard in shards] == [100, 100, 50]
+    assert [len(shard) for shard in shards] == [FIRST_ITEMS] * 10
     assert [one for shard in shards for one in shard] == [
         {"at": number, f"r-{number}": item()["params"]} for number in range(250)
     ]
     batch = (await place.records.look(uuid_of(made["id"]))).batch
     assert (batch.total, batch.shards, batch.dialect, batch.provider, batch.mode) == (
         250,
-        3,
+        10,
         "anthropic",
         "anthropic",
         "auto",
     )
     assert batch.headers["anthropic-beta"] == "b-1"
     start = await place.queue.look(batch.id)
-    assert (start.state, start.job.operation, start.job.lane) == (State.QUEUED, "start_batch", Lane.ASYNC)
+    assert (start.state, start.job.operation, start.job.lane) == (State.QUEUED, "start_batch", Lane.CHORES)
     assert start.job.deadline_ms == batch.expires_ms
 
 
@@ -274,7 +274,7 @@ async def test_an_openai_batch_comes_from_a_file(place, base):
     assert all(made[name] is None for name in ("output_file_id", "errors", "in_progress_at", "completed_at", "usage"))
     batch = (await place.records.look(uuid_of(made["id"]))).batch
     assert (batch.dialect, batch.operation, batch.provider) == ("openai_chat", "chat", "openai")
-    assert [len(shard) for shard in await place.shards(made["id"])] == [100, 20]
+    assert [len(shard) for shard in await place.shards(made["id"])] == [FIRST_ITEMS] * 4 + [20]
     assert await place.ask("GET", f"{base}/batches/{made['id']}") == made
 
 
@@ -558,7 +558,7 @@ async def test_what_did_not_succeed_can_be_run_again(place, path):
 async def test_a_retry_without_the_old_requests_is_refused_and_leaves_nothing_new(place):
     made = await place.ask("POST", ANTHROPIC, json=requests(150))
     batch = await place.run(made["id"], failing={"r-3": Ending.ERRORED, "r-130": Ending.ERRORED})
-    await place.blobs.delete(blob(batch.id, "in", 1))
+    await place.blobs.delete(blob(batch.id, "in", 130 // FIRST_ITEMS))
     before = await place.stored()
     answer = await place.http.post(f"{ANTHROPIC}/{made['id']}/retry")
     assert (answer.status_code, answer.headers["x-should-retry"]) == (500, "false")

@@ -11,6 +11,7 @@ import pytest
 
 from shared.bodies import Bodies
 from shared.errors import GatewayError, StoreError
+from shared.job_values import unpack_told
 from shared.jobs import Outcome, State
 from shared.queue import Queue
 from shared.stores.memory import MemoryBlobs
@@ -101,7 +102,7 @@ async def test_only_bodies_above_the_threshold_are_blobs_and_the_request_goes_wi
         await until(lambda: f"jobs/{job.id}/request" not in blobs.stored())
     outcome = (await queue.look(job.id)).outcome
     assert (len(blobs.stored()), outcome.blob != "", outcome.body == b"") == (saved, bool(saved), bool(saved))
-    assert (await bodies.whole(job.id, outcome)).body == body
+    assert (await bodies.whole(job.owner, job.id, outcome)).body == body
     assert echo.bodies == [body]
 
 
@@ -115,11 +116,11 @@ async def test_what_waiters_are_told_holds_no_large_body(store, server, bodies):
     listening = asyncio.create_task(listener())
     await until(lambda: heard == [None])
     async with running(store, bodies, Echo()):
-        await submitted(queue, bodies, LARGE * 100)
+        job = await submitted(queue, bodies, LARGE * 100)
         await until(lambda: len(heard) == 2)
     listening.cancel()
     assert len(heard[1]) < INLINE
-    assert queue.read_notice(heard[1]).outcome.blob
+    assert queue.read_notice(job.owner, unpack_told(heard[1])).outcome.blob
 
 
 async def test_requests_are_told_apart_by_their_real_body(store, bodies):
@@ -143,10 +144,10 @@ async def test_a_job_whose_body_was_lost_fails_with_a_500_and_is_logged(store, b
 
 
 async def test_an_outcome_whose_body_was_lost_is_a_500(blobs, bodies):
-    outcome = await bodies.save_outcome("id", "worker:1", Outcome(status=200, body=LARGE))
+    outcome = await bodies.save_outcome(job := a_job(), "worker:1", Outcome(status=200, body=LARGE))
     await blobs.delete(outcome.blob)
     with pytest.raises(GatewayError) as caught:
-        await bodies.whole("id", outcome)
+        await bodies.whole(job.owner, job.id, outcome)
     assert caught.value.status == 500
 
 
@@ -195,7 +196,7 @@ async def test_a_worker_that_lost_its_job_does_not_write_over_the_answer(store, 
         await until(lambda: is_final(queue, job))
         release.set()
     outcome = (await queue.look(job.id)).outcome
-    assert (await bodies.whole(job.id, outcome)).body == b"right" + LARGE
+    assert (await bodies.whole(job.owner, job.id, outcome)).body == b"right" + LARGE
     assert blobs.stored() == [outcome.blob]
 
 

@@ -6,19 +6,26 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from shared.batches import blob
+from shared.bodies import Bodies
 from shared.ids import uuid_of
+from shared.stores.folder import FolderBlobs
+from shared.stores.redis import RedisStore
 from tests.integration.test_files import EDGE, FORM, OPENAI, PURPOSE, form, part
 from tests.integration.test_jobs_surface import answers, hermod, until, written
 from tests.ports import free_port
+from worker.sweep import BATCH_AGE_S, sweep_blobs
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads /proc")
 
+BATCHES = "/anthropic/v1/messages/batches"
 LARGE = 300 << 20
 CHUNK = bytes(range(256)) * 256
 MOST_GROWTH = 60 << 20
@@ -33,7 +40,7 @@ def blobs(folder: Path) -> list[str]:
 def api(server, folder: Path) -> Iterator[tuple[int, httpx.Client]]:
     """An API process and a client of it."""
     port = free_port()
-    config = written(folder / "api.json", {"redis": {"url": server.url}})
+    config = written(folder / "api.json", {"redis": {"url": server.url}, "client": {"metrics_port": 0}})
     arguments = ("api", "--config", config, "--port", str(port), "--data-dir", str(folder))
     with hermod(*arguments) as process, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
         until(lambda: answers(f"{client.base_url}/health"))
@@ -87,7 +94,7 @@ def test_a_large_file_goes_up_and_comes_down_in_bounded_memory(server, store, tm
         assert down < MOST_GROWTH
 
 
-def test_an_upload_that_a_kill_cuts_short_is_never_listed_and_leaves_no_blob(server, store, tmp_path):  # noqa: ARG001 - empties Redis
+async def test_an_upload_that_a_kill_cuts_short_is_never_listed_and_leaves_no_blob(server, store, tmp_path):
     objects = tmp_path / "objects"
     with api(server, tmp_path) as (pid, client):
         kept = client.post(OPENAI, content=form(PURPOSE, part("file", b"kept")), headers=FORM).json()["id"]
@@ -106,6 +113,46 @@ def test_an_upload_that_a_kill_cuts_short_is_never_listed_and_leaves_no_blob(ser
         half, whole = blobs(objects)
         assert half.startswith(".incoming/")
         assert whole == f"files/{uuid_of(kept)}/content"
-        os.utime(objects / half, (0, 0))
-        assert json.loads(client.get("/health").content)["object_store"] == "ok"
-        assert blobs(objects) == [whole], "what is half written is removed a day later"
+        await sweep_days_later(store, objects)
+        assert blobs(objects) == [whole]
+
+
+async def test_a_batch_whose_create_a_kill_cuts_short_never_comes_to_be_and_its_requests_are_swept(
+    server, store, tmp_path
+):
+    objects = tmp_path / "objects"
+    with (
+        api(server, tmp_path) as (pid, client),
+        socket.create_connection((client.base_url.host, client.base_url.port)) as connection,
+    ):
+        head = f"POST {BATCHES} HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999\r\ncontent-type: application/json"
+        connection.sendall(f"{head}\r\n\r\n".encode() + b'{"requests": [')
+        for number in range(500):
+            connection.sendall(json.dumps(request(number)).encode() + b",")
+        until(lambda: any(name.startswith("batches/") for name in blobs(objects)))
+        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ConnectionError):
+            assert connection.recv(1) == b""
+    with api(server, tmp_path) as (_, client):
+        assert client.get(BATCHES).json()["data"] == []
+        assert await store.call("KEYS", "hermod:batch*") == []
+        assert await store.call("ZCARD", "arq:queue") == 0
+        made = client.post(BATCHES, json={"requests": [request(1)]}).json()["id"]
+        await sweep_days_later(store, objects)
+        assert blobs(objects) == [blob(uuid_of(made), "in", 0)], "of the batch that there is"
+
+
+async def sweep_days_later(store: RedisStore, objects: Path) -> None:
+    """What a worker does once what lies there is old."""
+    days_ago = time.time() - 2 * BATCH_AGE_S
+    for name in blobs(objects):
+        os.utime(objects / name, (days_ago, days_ago))
+    folder = FolderBlobs(objects)
+    await folder.ready()
+    await sweep_blobs({"store": store, "bodies": Bodies(folder, 1000)})
+    await folder.close()
+
+
+def request(number: int) -> dict[str, object]:
+    question = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "why? " * 1000}]}
+    return {"custom_id": f"r-{number}", "params": question}

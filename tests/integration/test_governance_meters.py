@@ -15,7 +15,7 @@ from shared.governance_settings import Budget, RateLimit
 from shared.queue import Queue
 from shared.stores.redis import Script
 from tests.made import a_job
-from worker.budget_scripts import RECLAIM, RESERVE, SETTLE
+from worker.budget_scripts import GIVE_BACK, RECLAIM, RESERVE, SETTLE
 from worker.lease import Lease
 from worker.lease_scripts import CLAIM
 
@@ -87,8 +87,8 @@ def a_meter(limit, kind=COST, period="1d", name="vk:a"):
     return meters_of(name, "a", (), rate_limit)
 
 
-async def reserve(store, meters, amounts, hold="1", worker="w", of=("none", "it")):
-    return await store.run(RESERVE, worker, hold, pack((meters, amounts)), *of)
+async def reserve(store, meters, amounts, hold="1", worker="w", of=("none", "it"), **more):
+    return await store.run(RESERVE, worker, hold, pack((meters, amounts)), *of, more.get("instead", ""))
 
 
 async def test_a_window_begins_anew_on_the_servers_clock(store):
@@ -262,7 +262,7 @@ async def submitted(store, meters, amounts):
 
 async def claimed(store, worker="w", lease_ms=60_000):
     deadline = time.monotonic() + 5
-    while not (found := (await store.run(CLAIM, 1, lease_ms, worker, 1))[0]):
+    while not (found := (await store.run(CLAIM, 1, lease_ms, worker))[0]):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
     return Lease(store, found[0])
@@ -313,3 +313,43 @@ async def test_a_request_that_filled_its_window_may_be_tried_again(store):
     assert await reserve(store, meters, [(1, 0)], "2", of=(job.id, job.id)) == [b"held"]
     assert (await reserve(store, meters, [(1, 0)], "3", of=(job.id, "another item")))[0] == b"refused"
     assert (await read_meter(store, meters[0])).used == 1
+
+
+async def stands(store, *meters):
+    """Used and held, of each meter."""
+    readings = [await read_meter(store, meter) for meter in meters]
+    return [(reading.used, reading.held) for reading in readings]
+
+
+async def test_a_wrong_guess_of_who_will_be_asked_leaves_nothing_on_the_meters_of_the_one_that_is_not(store):
+    own = (*a_meter(1000), *a_meter(1, REQUESTS))
+    guessed, right = (a_meter(5, REQUESTS, name=name) for name in ("guessed", "right"))
+    job = await submitted(store, (*guessed, *own), [(1, 0), (600, 10), (1, 0)])
+    await claimed(store)
+    assert await stands(store, *guessed, *own) == [(1, 0), (0, 600), (1, 0)]
+    amounts = [(1, 0), (700, 10), (1, 0)]
+    for _ in range(2):  # the reply to the first was lost
+        verdict = await reserve(store, (*right, *own), amounts, "2", of=(job.id, job.id), instead=job.id)
+        assert verdict == [b"held"], "the room that its own claim had taken"
+    assert await stands(store, *guessed, *right, *own) == [(0, 0), (1, 0), (0, 700), (1, 0)]
+
+
+async def test_a_claim_without_a_call_leaves_nothing_on_any_meter(store):
+    meters = (*a_meter(1000), *a_meter(5, REQUESTS))
+    job = await submitted(store, meters, [(600, 10), (1, 0)])
+    await claimed(store)
+    for _ in range(2):
+        await store.run(GIVE_BACK, "w", job.id, job.id, job.id)
+    assert await stands(store, *meters) == [(0, 0), (0, 0)]
+    await reserve(store, meters, [(600, 10), (1, 0)], "2", of=(job.id, job.id))
+    assert await stands(store, *meters) == [(0, 600), (1, 0)]
+
+
+async def test_what_was_charged_by_estimate_is_given_back_too_but_stays_counted_for_whoever_repeats_it(store):
+    meters = (*a_meter(1000), *a_meter(5, REQUESTS))
+    job = await submitted(store, meters, [(600, 10), (1, 0)])
+    await claimed(store)
+    assert await store.run(RECLAIM, 20) == 1
+    assert await stands(store, *meters) == [(10, 0), (1, 0)]
+    await store.run(GIVE_BACK, "w", job.id, job.id, job.id)
+    assert await stands(store, *meters) == [(0, 0), (1, 0)]

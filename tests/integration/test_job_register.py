@@ -212,7 +212,7 @@ async def test_batches_and_files_of_all_owners_are_listed(store):
             shards=1,
             created_ms=1000 + number,
         )
-        await records.create(batch)
+        await records.create(batch, [0])
         file = File(
             id=job_id(),
             owner=owner,

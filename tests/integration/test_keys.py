@@ -37,7 +37,10 @@ class Place:
     def __init__(self, store, simulator, url):
         network = NetworkSettings(base_url=url, retry_backoff_initial_ms=10, retry_backoff_max_ms=20)
         keys = tuple(ProviderKey(name=name, value=f"sk-{name}") for name in KEYS)
-        providers = {name: ProviderSettings(name=name, keys=keys, network=network) for name in ("anthropic", "openai")}
+        providers = {
+            name: ProviderSettings(name=name, keys=(*keys, _same(name, weight)), network=network)
+            for name, weight in (("anthropic", 1000), ("openai", 1))
+        }
         self.settings = Settings(providers=providers, fallbacks={"anthropic/poor": ("openai/rich",)})
         self._store, self._simulator = store, simulator
 
@@ -55,6 +58,11 @@ class Place:
     async def final(self, job):
         snapshot = await Queue(self._store).look(job.id)
         return snapshot if snapshot.state.final else None
+
+
+def _same(provider, weight):
+    """A key whose name another provider's has too, as the names have that no operator chose."""
+    return ProviderKey(name="same", value=f"sk-{provider}", models=("both",), weight=weight)
 
 
 @pytest.fixture
@@ -110,6 +118,16 @@ async def test_when_all_keys_are_refused_the_job_fails_with_502_and_that_code(pl
     code = msgspec.json.decode(first.outcome.body)["error"]["code"]
     assert (code, msgspec.json.decode(second.outcome.body)["error"]["code"]) == ("upstream_credentials_exhausted", code)
     assert len(second.attempts) == 1, "they are not asked again"
+
+
+async def test_a_refused_key_is_not_taken_for_another_providers_of_the_same_name(place):
+    place.conduct("anthropic", revoked=True)
+    ended = await place.ended(model="both", key="same")
+    assert [(attempt.target, attempt.then) for attempt in ended.attempts] == [
+        ("anthropic/both", "next_key"),
+        ("openai/both", ""),
+    ]
+    assert ended.state is State.SUCCEEDED
 
 
 async def test_a_pinned_key_serves_and_an_unknown_one_is_told(place):

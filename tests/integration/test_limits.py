@@ -12,7 +12,7 @@ from shared.provider_settings import ProviderKey, ProviderSettings, RateLimits
 from shared.settings import Settings
 from tests.integration.conftest import until
 from tests.integration.test_queue import a_job
-from worker import fitness
+from worker import fitness, ramp
 from worker import limits as module
 from worker.gates import gate_of
 from worker.limit_endings import FAILS
@@ -330,6 +330,33 @@ async def test_a_burst_through_a_gate_of_which_nothing_is_known_follows_its_firs
     leaves = await asyncio.gather(*burst)
     assert all(isinstance(leave, Pass) and not leave.call for leave in leaves)
     assert time.monotonic() - begun < 2
+
+
+async def test_good_answers_let_a_burst_go_on_at_once(two, monkeypatch):
+    monkeypatch.setattr(ramp, "GROWS_S", 3600.0)  # by the clock it would take hours
+    [target] = targets()
+    burst = [asyncio.create_task(admit(two[0], [target])) for _ in range(100)]
+    answered = 0
+    while answered < len(burst):
+        await until(lambda: going(two[0], target))
+        flying = list(going(two[0], target).values())
+        assert len(flying) <= FIRST + 1 + answered, "the clock lets one go at first; then one more for each answer"
+        for leave in flying:
+            two[0].settle(leave, None, {})
+        answered += len(flying)
+    await asyncio.gather(*burst)
+
+
+async def test_a_call_that_gives_up_in_the_line_holds_up_no_other(two, monkeypatch):
+    monkeypatch.setattr(ramp, "GROWS_S", 3600.0)
+    [target] = targets()
+    burst = [asyncio.create_task(admit(two[0], [target])) for _ in range(FIRST + 3)]
+    await until(lambda: len(going(two[0], target)) >= FIRST)
+    given_up, *behind = [task for task in burst if not task.done()][-2:]
+    given_up.cancel()
+    await asyncio.gather(given_up, return_exceptions=True)
+    two[0].settle(next(iter(going(two[0], target).values())), None, {})
+    await asyncio.wait_for(asyncio.gather(*behind), 5)
 
 
 def going(limits, target):

@@ -412,6 +412,31 @@ async def test_a_batch_that_is_looked_at_rarely_is_cancelled_at_once(store, blob
     assert progress.counts == Counts(succeeded=5, canceled=5)
 
 
+async def test_a_cancel_whose_api_dies_right_after_it_was_marked_is_heard_at_once(store, blobs, provider, monkeypatch):
+    class Dying(RedisStore):
+        marked = False
+
+        async def run(self, *asked):
+            assert not self.marked, "nothing more comes of a process that is dead"
+            self.marked = True
+            return await store.run(*asked)
+
+        async def call(self, *asked):
+            assert not self.marked
+            return await store.call(*asked)
+
+    monkeypatch.setattr(group, "FIRST_S", 60.0)
+    monkeypatch.setattr(group, "LONGEST_S", 60.0)
+    batch = await submit(store, blobs, items(10, "sim-batch-stall"), mode="native")
+    async with working(store, blobs, settings(provider.url)):
+        await until(lambda: put_off(store, batch, "native 0"))
+        monkeypatch.setattr(group, "FIRST_S", 0.05)
+        with contextlib.suppress(AssertionError):
+            await BatchRecords(Dying("redis://nowhere")).cancel(batch.id)
+        progress = await until(lambda: ended(store, batch), 5)
+    assert (progress.state, progress.counts) == (BatchState.CANCELLED, Counts(succeeded=5, canceled=5))
+
+
 async def test_the_batch_of_a_key_that_is_revoked_is_cancelled_at_the_provider_and_what_it_has_done_is_kept(
     store, blobs, provider
 ):

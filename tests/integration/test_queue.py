@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import pickle
 import signal
+import warnings
 
 import msgspec
 import pytest
@@ -14,8 +16,9 @@ from arq.jobs import JobStatus
 
 from shared.errors import Conflict, NotFound, StoreError
 from shared.ids import job_id, now_ms
+from shared.job_values import unpack_told
 from shared.jobs import Job, Outcome, State
-from shared.lanes import QUEUE
+from shared.lanes import QUEUE, WAKE, Lane
 from shared.queue import Queue
 from shared.queue_scripts import LISTED
 from shared.settings import WorkerSettings
@@ -107,7 +110,7 @@ async def test_a_waiter_is_told_the_outcome(store, server):
 
     async def listener():
         async for message in listen(server.url, "hermod:api:test"):
-            heard.append(message and queue.read_notice(message))  # noqa: PERF401 - read while it grows
+            heard.append(message and queue.read_notice(job.owner, unpack_told(message)))  # noqa: PERF401 - read while it grows
 
     listening = asyncio.create_task(listener())
     await until(lambda: heard == [None])
@@ -322,8 +325,8 @@ async def test_pieces_of_a_stream_are_kept_in_order_and_written_once(store):
     async with working(store, stream):
         await queue.submit(job, b"", waiter="")
         await until(lambda: is_final(queue, job))
-    assert await queue.events(job.id) == [(1, b"a"), (2, b"b"), (3, b"b2")]
-    assert await queue.events(job.id, after=2) == [(3, b"b2")]
+    assert await queue.events(job.owner, job.id) == [(1, b"a"), (2, b"b"), (3, b"b2")]
+    assert await queue.events(job.owner, job.id, after=2) == [(3, b"b2")]
 
 
 async def test_a_server_that_is_away_is_a_503_and_workers_come_back_by_themselves(store, server):
@@ -350,3 +353,25 @@ async def test_accepted_jobs_survive_a_kill_of_the_server(store, server):
 def test_the_fixture_speaks_to_a_real_server(server):
     with redis.Redis.from_url(server.url) as client:
         assert client.info("server")["redis_version"]
+
+
+async def test_a_worker_that_is_stopped_as_its_wait_ends_leaves_no_connection_open(store):
+    await served_until_a_token_came(store)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [str(warning.message) for warning in heard] == []
+
+
+async def served_until_a_token_came(store):
+    worker = LeaseWorker(store, [named(answer)], FAST)
+    serving = asyncio.create_task(worker.serve())
+    await until(lambda: waits_for_work(store))
+    [wait] = [task for task in asyncio.all_tasks() if task.get_coro().__name__ == "_pop"]
+    wait.add_done_callback(lambda _: worker.stop())
+    await store.call("LPUSH", WAKE + Lane.INTERACTIVE, "1")
+    await serving
+
+
+async def waits_for_work(store):
+    return b"cmd=blpop" in await store.call("CLIENT", "LIST")

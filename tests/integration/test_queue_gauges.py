@@ -64,7 +64,7 @@ async def test_depth_and_oldest_age_are_told_by_lane_over_all_owners(store, scra
     for _ in range(3):
         await put(store, age_s=7, owner="c", lane=Lane.ASYNC)
     said = await scrape()
-    assert {name: said[lane("depth", name)] for name in Lane} == {"interactive": 1, "async": 4, "batch": 0}
+    assert {name: said[lane("depth", name)] for name in Lane} == {"interactive": 1, "chores": 0, "async": 4, "batch": 0}
     assert said[lane("oldest_seconds", "interactive")] == pytest.approx(5, abs=1)
     assert said[lane("oldest_seconds", "async")] == pytest.approx(42, abs=1)
     assert said[lane("oldest_seconds", "batch")] == 0
@@ -215,7 +215,7 @@ async def test_items_of_open_batches_are_told_and_an_ended_batch_is_not(store, s
     records = BatchRecords(store)
     for number, total in enumerate((10, 5)):
         batch = a_batch(id=job_id(), total=total)
-        await records.create(batch)
+        await records.create(batch, [0])
         assert (await scrape())['hermod_batches{state="in_progress"}'] == number, "a batch is open once it is started"
         await records.start(batch.id)
     await store.call("HINCRBY", BATCH + batch.id, Ending.ERRORED, 2)

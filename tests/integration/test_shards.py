@@ -25,13 +25,14 @@ from tests.chaos.test_worker_races import RUN_OUT
 from tests.integration.conftest import until
 from tests.integration.test_bodies import Frail
 from tests.integration.test_queue import a_job, is_final, working
-from worker import standstill
+from worker import shards, standstill
 from worker.executor import Executor, TryLater
 from worker.item_records import ItemRecords
 from worker.lease import LeaseLost
-from worker.leases import IDLE_S, MAX_CRASHES
+from worker.leases import MAX_CRASHES
 from worker.ramp import FIRST
 from worker.sweep import BATCH_AGE_S, sweep_blobs
+from worker.waker import IDLE_S
 
 OPENAI = {"surface": "openai", "dialect": "openai_chat", "provider": "openai", "endpoint": "/v1/chat/completions"}
 
@@ -431,7 +432,7 @@ async def run_out(store, job):
 
     async def taken():
         # Again each time: the worker, which is not gone, may have renewed the lease before anybody looked.
-        await store.call("EVAL", RUN_OUT, 2, LATER, WAKE, job, fence)
+        await store.call("EVAL", RUN_OUT, 2, LATER, WAKE + Lane.INTERACTIVE, job, fence)
         return await store.call("GET", f"arq:in-progress:{job}") not in {None, fence}
 
     await until(taken)
@@ -463,7 +464,7 @@ async def test_only_crashes_are_held_against_an_item_that_runs_alone(store, blob
         for crashes in (3, 3, 3, 4, 4, 5, 6)
     ]
     assert begun == [1, 1, 1, 2, 2, 3, 4]
-    assert await records.finished(batch.id, 0) == {}
+    assert await records.finished(batch, 0) == {}
 
 
 async def test_a_worker_that_was_frozen_overwrites_nothing_and_counts_nothing_twice(store, blobs, provider):
@@ -528,8 +529,51 @@ async def test_a_batch_whose_items_are_lost_ends_with_its_window(store, blobs, p
     await blobs.delete(blob(batch.id, "in", 0))
     async with at_work(store, blobs, settings(provider.url)):
         progress = await until(lambda: ended(store, batch))
-    assert progress.counts == Counts(expired=10)
+    assert progress.counts == Counts(errored=10, expired=10)
+    lost, *expired = [line["result"] for line in (await results(blobs, batch))[9:]]
+    assert "lost the request at index 9 of" in lost["error"]["error"]["message"]
+    assert {result["type"] for result in expired} == {"expired"}
     assert "items of a batch are lost" in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["direct", "native"])
+async def test_requests_that_stay_lost_are_errors_and_the_others_are_run(store, blobs, provider, monkeypatch, mode):
+    monkeypatch.setattr(shards, "LOST_S", 0.05)
+    monkeypatch.setattr(shards, "LOST_MS", 300)
+    batch = await submit(store, blobs, items(50), shard_items=20, mode=mode, **OPENAI)
+    await blobs.delete(blob(batch.id, "in", 1))
+    async with at_work(store, blobs, settings(provider.url)):
+        progress = await until(lambda: ended(store, batch))
+    assert (progress.state, progress.counts) == (BatchState.COMPLETED, Counts(succeeded=30, errored=20))
+    lines = await results(blobs, batch)
+    assert len(lines) == 50
+    for index, line in enumerate(lines[20:40], 20):
+        assert (line["custom_id"], line["response"]["status_code"]) == ("", 500)
+        assert line["response"]["body"]["error"]["code"] == "request_lost"
+        assert f"index {index} of" in line["response"]["body"]["error"]["message"]
+    assert not await store.call("KEYS", "hermod:batch-items:*")
+
+
+async def test_requests_that_are_put_back_are_run(store, blobs, provider, monkeypatch):
+    monkeypatch.setattr(shards, "LOST_S", 0.05)
+    batch = await submit(store, blobs, items(5))
+    held = await blobs.get(blob(batch.id, "in", 0))
+    await blobs.delete(blob(batch.id, "in", 0))
+    async with at_work(store, blobs, settings(provider.url)):
+        await until(lambda: store.call("HEXISTS", f"hermod:batch-items:{batch.id}:0", "lost"))
+        await blobs.put(blob(batch.id, "in", 0), held)
+        progress = await until(lambda: ended(store, batch))
+    assert progress.counts == Counts(succeeded=5)
+
+
+async def test_a_cancelled_batch_does_not_wait_for_lost_requests(store, blobs, provider):
+    batch = await submit(store, blobs, items(5))
+    await blobs.delete(blob(batch.id, "in", 0))
+    async with at_work(store, blobs, settings(provider.url)):
+        await until(lambda: put_off(store, batch, "shard 0"))
+        await BatchRecords(store).cancel(batch.id)
+        progress = await until(lambda: ended(store, batch))
+    assert (progress.state, progress.counts) == (BatchState.CANCELLED, Counts(errored=5))
 
 
 async def test_the_jobs_of_a_batch_that_was_forgotten_end(store, blobs, provider):
@@ -546,14 +590,14 @@ async def test_the_jobs_of_a_batch_that_was_forgotten_end(store, blobs, provider
 
 
 async def test_batches_leave_slots_to_other_requests_however_many_shards_wait(store, blobs, provider):
-    few = msgspec.structs.replace(FAST, slots=4, batch_slots=9)
+    few = msgspec.structs.replace(FAST, slots=5, batch_slots=9)
     batch = await submit(store, blobs, items(8, "sim-latency-1500"), shard_items=1)
     async with at_work(store, blobs, settings(provider.url, few)) as worker:
-        await until(lambda: len(provider.calls()) == 3)
+        await until(lambda: len(provider.calls()) == 2)
         job = a_job(model="m")
         await Queue(store).submit(job, json.dumps(question(0)).encode(), waiter="")
         await until(lambda: is_final(Queue(store), job), within_s=1.0)
-        assert sum(held.job.lane is Lane.BATCH for held in worker._held.values()) == 3
+        assert sum(held.job.lane is Lane.BATCH for held in worker._held.values()) == 2
         await until(lambda: ended(store, batch))
 
 
@@ -563,7 +607,8 @@ async def test_a_worker_without_batch_slots_runs_none(store, blobs, provider):
     async with at_work(store, blobs, settings(provider.url, none)):
         await Queue(store).submit(job, json.dumps(question(0)).encode(), waiter="")
         await until(lambda: is_final(Queue(store), job))
-    assert (await Queue(store).look(batch.id)).state is State.QUEUED
+        await until(lambda: underway(store, batch))
+    assert (await Queue(store).look(named_after(batch.id, "shard 0"))).state is State.QUEUED
 
 
 async def test_the_slot_of_a_shard_that_ended_is_taken_at_once(store, blobs, provider):

@@ -19,7 +19,7 @@ from shared.uploads import Upload, Uploads
 from tests.integration.conftest import until
 from tests.integration.test_queue import FAST, a_job, answer, is_final, working
 from worker.leases import LeaseWorker
-from worker.sweep import BLOB_AGE_S, CRON_JOBS, heal, sweep, sweep_blobs
+from worker.sweep import BATCH_AGE_S, BLOB_AGE_S, CRON_JOBS, heal, sweep, sweep_blobs
 
 CAPPED = Share(max_running=2)
 
@@ -221,6 +221,17 @@ async def test_the_bytes_of_files_and_uploads_that_nobody_speaks_of_are_deleted_
     await store.call("DEL", f"hermod:file:{known_file}", f"hermod:upload:{known_upload}")  # as their expiry does
     await sweep_blobs({"store": store, "bodies": Bodies(folder, 1000)})
     assert [info.key async for info in folder.list("")] == kept[2:], "the young one may get its record yet"
+    await folder.close()
+
+
+async def test_what_dead_writers_left_half_written_is_deleted_after_a_day(store, tmp_path):
+    folder = FolderBlobs(tmp_path)
+    await folder.ready()
+    for name, age_s in (("fresh", BATCH_AGE_S - 60), ("stale", BATCH_AGE_S + 60)):
+        (tmp_path / ".incoming" / name).write_bytes(b"half")
+        os.utime(tmp_path / ".incoming" / name, (time.time() - age_s,) * 2)
+    await sweep_blobs({"store": store, "bodies": Bodies(folder, 1000)})
+    assert [path.name for path in (tmp_path / ".incoming").iterdir()] == ["fresh"]
     await folder.close()
 
 

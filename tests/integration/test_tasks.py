@@ -60,7 +60,7 @@ async def test_a_stream_whose_worker_is_gone_ends_with_the_dialects_error(store)
     await store.call("HSET", "hermod:job:" + job.id, "started", 1)
     worker, serving = await real_tasks(store)
     await until(lambda: is_final(queue, job))
-    (_, first), (_, last) = await queue.events(job.id)
+    (_, first), (_, last) = await queue.events(job.owner, job.id)
     assert first.startswith(b"event: message_start")
     assert last.startswith(b"event: error\ndata: ")
     worker.stop()
@@ -77,7 +77,7 @@ async def test_a_reader_slower_than_its_stream_still_gets_every_piece_once(store
             await lease.append(number, b"%d " % number)
         await lease.finish(State.SUCCEEDED, Outcome(status=200))
 
-    with hub.waiting(job.id) as waiter:
+    with hub.waiting(job.id, job.owner) as waiter:
         await queue.submit(job, b"", waiter=hub.channel)
         events = hub.follow(waiter)
         async with working(store, stream):

@@ -256,13 +256,13 @@ def test_no_child_outlives_a_supervisor_that_is_killed():
 class Up:
     """A running `hermod up`."""
 
-    def __init__(self, folder: Path, **keys: str) -> None:
+    def __init__(self, folder: Path, *options: str, **keys: str) -> None:
         self.folder = folder
         self.port = free_port()
         unwanted = re.compile(r"HERMOD_|OLLAMA_HOST|[A-Z_]+_(API_KEY|BASE_URL)$")
         environ = {name: value for name, value in os.environ.items() if not unwanted.match(name)}
         self.log = (folder / "stderr").open("ab")
-        arguments = ("--port", str(self.port), "--workers", "1", "--data-dir", str(folder / "data"))
+        arguments = ("--port", str(self.port), "--workers", "1", "--data-dir", str(folder / "data"), *options)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "deploy.cli", "up", *arguments],
             env={**environ, **keys},

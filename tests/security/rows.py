@@ -44,7 +44,7 @@ ROWS = (
             "tests/unit/test_fetcher.py::test_a_name_is_connected_to_at_the_address_that_was_checked",
             "tests/unit/test_fetcher.py::test_a_name_that_changes_its_address_is_looked_up_once_and_refused_the_next_time",
             "tests/unit/test_fetcher.py::test_a_redirect_is_checked_as_the_first_url_is",
-            f"{_POLICY}::test_what_checks_urls_is_called_wherever_a_url_of_others_is_asked",
+            f"{_UPSTREAM}::test_the_url_of_a_document_leads_a_worker_to_nothing_private",
         ),
     ),
     Row(
@@ -104,6 +104,7 @@ ROWS = (
         "Lines of a batch go round the rules",
         "Each line is checked when it comes in and again when it runs.",
         (
+            "tests/integration/test_governance.py::test_each_line_of_a_batch_is_checked_when_it_runs",
             "tests/integration/test_governance.py::test_a_limited_key_cannot_have_a_batch_run_where_nobody_checks_its_lines",
             "tests/integration/test_governance.py::test_a_key_that_is_revoked_in_the_middle_of_a_batch_runs_no_more_of_it",
             "tests/integration/test_batches_refused.py::test_a_bad_file_is_a_400_that_names_line_and_field_and_is_kept_to_be_looked_at",

@@ -77,21 +77,3 @@ def test_no_dependency_is_installed_from_anywhere_but_the_registry():
     required = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
     assert not [line for line in required if "@" in line or "://" in line]
     assert "sources" not in project.get("tool", {}).get("uv", {})
-
-
-def test_what_checks_urls_is_called_wherever_a_url_of_others_is_asked():
-    callers = {
-        str(path.relative_to(ROOT))
-        for path in SOURCES
-        for module in [*imported_modules(ast.parse(path.read_text()))]
-        if module == "worker.guard"
-    }
-    assert {"worker/fetcher.py"} <= callers
-    assert any("webhook" in path for path in callers), callers
-
-
-def imported_modules(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)

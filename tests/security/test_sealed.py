@@ -15,7 +15,7 @@ from shared.errors import GatewayError
 from shared.masked import SettingsError
 from shared.sealing import open_seal
 from shared.stores.blobs import BlobMissing, open_blobs
-from shared.stores.envelopes import Envelopes
+from shared.stores.envelopes import Envelopes, MasterKeys
 from shared.stores.folder import FolderBlobs
 from shared.stores.memory import MemoryBlobs
 from shared.stores.sealed import FRAME_BYTES, SealedBlobs
@@ -25,9 +25,9 @@ OLD, NEW, OTHER = (bytes([number]) * 32 for number in range(3))
 SIZES = [0, 1, FRAME_BYTES - 1, FRAME_BYTES, FRAME_BYTES + 1, 3 * FRAME_BYTES, 3 * FRAME_BYTES + 7]
 
 
-def store(*keys: bytes, inner: MemoryBlobs | None = None) -> tuple[SealedBlobs, MemoryBlobs]:
+def store(*keys: bytes, inner: MemoryBlobs | None = None, owner: str = "me") -> tuple[SealedBlobs, MemoryBlobs]:
     inner = inner or MemoryBlobs()
-    return SealedBlobs(inner, keys), inner
+    return SealedBlobs(inner, MasterKeys(keys), owner), inner
 
 
 async def pieces(data: bytes, size: int) -> AsyncIterator[bytes]:
@@ -108,6 +108,21 @@ async def test_whatever_is_changed_cut_or_swapped_is_refused(size: int):
         assert caught.value.should_retry is False
 
 
+@pytest.mark.parametrize("size", [0, 10, FRAME_BYTES + 7])
+async def test_nobody_reads_a_blob_but_its_owner(size: int):
+    whole, inner = store(NEW)
+    data = os.urandom(size)
+    await whole.of("me").put("a", data)
+    assert await whole.of("me").get("a") == data
+    for other in ("", "m", "me2", "me\0a", "anonymous"):
+        with pytest.raises(GatewayError, match="changed, cut, or is another's"):
+            await whole.of(other).get("a")
+        with pytest.raises(GatewayError, match="changed, cut, or is another's"):
+            await anext(whole.of(other).read("a"))
+    assert [info.size async for info in whole.list("")] == [size], "which takes no owner"
+    assert b"me" not in (await inner.get("a"))[:32], "nor is one named"
+
+
 async def test_what_is_not_there_is_missing_and_not_unreadable():
     sealed, _ = store(NEW)
     with pytest.raises(BlobMissing):
@@ -121,7 +136,7 @@ async def test_what_is_not_there_is_missing_and_not_unreadable():
 async def test_sealing_costs_little_beside_the_disk(tmp_path):
     plain = FolderBlobs(tmp_path)
     await plain.ready()
-    sealed = SealedBlobs(plain, [NEW])
+    sealed = SealedBlobs(plain, MasterKeys([NEW]), "me")
     data = os.urandom(16 * 1024 * 1024)
     taken = {}
     for name, blobs in (("plain", plain), ("sealed", sealed)):
@@ -161,11 +176,11 @@ def test_a_wrong_key_stops_the_start_without_being_shown(tmp_path, wrong: str):
     assert not wrong or wrong not in str(caught.value)
 
 
-def test_nothing_that_callers_send_lies_readable_in_the_object_store(server, tmp_path):
+def test_nothing_that_callers_send_lies_readable_in_the_object_store(empty, tmp_path):
     objects = tmp_path / "objects"
     key = base64.b64encode(NEW).decode()
     settings = {"path": str(objects), "inline_bytes": 0}
-    with running(server.url, tmp_path, object_store=settings, encryption={"keys": [key]}) as place:
+    with running(empty.url, tmp_path, object_store=settings, encryption={"keys": [key]}) as place:
         file, batch, job = place.file(), place.batch("anthropic"), place.job()
         place.upload()
         assert place.ask("GET", f"/v1/files/{file}/content", OWNER).content == SECRET.encode()
@@ -174,7 +189,7 @@ def test_nothing_that_callers_send_lies_readable_in_the_object_store(server, tmp
         answer = place.ask("POST", "/anthropic/v1/messages", OWNER, headers={"x-bf-async-id": job}).json()
         stored = [path.read_bytes() for path in objects.rglob("*") if path.is_file()]
         assert len(stored) > 3
-        assert all(content.startswith(b"HRMD\x01") for content in stored)
+        assert all(content.startswith(b"HRMD\x02") for content in stored)
         assert answer["content"][0]["text"]
         assert len(results.splitlines()) == 2
         for path in [path for path in objects.rglob("*") if path.is_file()]:

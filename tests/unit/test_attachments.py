@@ -266,7 +266,7 @@ DECLARED = [
 
 @pytest.mark.parametrize(("declared", "filename", "known"), DECLARED)
 def test_a_type_is_as_declared_or_what_the_name_says_where_mere_bytes_were_declared(declared, filename, known):
-    file = File(id="x", owner="o", filename=filename, mime_type=declared, size=1, purpose="user_data", created_ms=1)
+    file = a_file("x", filename=filename, mime_type=declared)
     assert media_type_of(file) == known
 
 
@@ -292,6 +292,11 @@ async def blobs():
     return store
 
 
+def a_file(file_id, **facts):
+    usual = {"owner": "o", "filename": "a", "mime_type": PDF, "size": 1, "purpose": "user_data", "created_ms": 1}
+    return File(id=file_id, **(usual | facts))
+
+
 def quoted(data):
     return b'"%b"' % base64.b64encode(data)
 
@@ -300,20 +305,20 @@ def quoted(data):
 async def test_bytes_become_base64_whatever_their_number(size):
     blobs, data = MemoryBlobs(), bytes(range(256)) * (size // 256 + 1)
     await blobs.put(blob("x"), data[:size])
-    assert await Contents(blobs, 1 << 30).get("x", "base64", PDF) == quoted(data[:size])
+    assert await Contents(blobs, 1 << 30).get(a_file("x"), "base64", PDF) == quoted(data[:size])
 
 
 async def test_text_becomes_what_it_is_in_json():
     blobs, text = MemoryBlobs(), 'é "quoted" \\ \n \x00 \u2028 😀'
     await blobs.put(blob("x"), text.encode())
-    assert json.loads(await Contents(blobs, 1000).get("x", "text", TEXT)) == text
+    assert json.loads(await Contents(blobs, 1000).get(a_file("x"), "text", TEXT)) == text
 
 
 async def test_a_file_that_many_ask_for_at_a_time_is_read_once(blobs):
     contents = Contents(blobs, 1000)
-    got = await asyncio.gather(*(contents.get("a", "base64", PDF) for _ in range(50)))
+    got = await asyncio.gather(*(contents.get(a_file("a"), "base64", PDF) for _ in range(50)))
     assert (len(set(got)), blobs.reads) == (1, 1)
-    await contents.get("a", "base64", PDF)
+    await contents.get(a_file("a"), "base64", PDF)
     assert blobs.reads == 1
 
 
@@ -321,46 +326,46 @@ async def test_the_forms_of_one_file_are_told_apart(blobs):
     contents = Contents(blobs, 10_000)
     whole = quoted(b"a" * 300)
     for _ in range(2):
-        assert await contents.get("a", "base64", PDF) == whole
-        assert await contents.get("a", "data_url", PDF) == b'"data:application/pdf;base64,' + whole[1:]
-        assert await contents.get("a", "text", TEXT) == b'"%b"' % (b"a" * 300)
+        assert await contents.get(a_file("a"), "base64", PDF) == whole
+        assert await contents.get(a_file("a"), "data_url", PDF) == b'"data:application/pdf;base64,' + whole[1:]
+        assert await contents.get(a_file("a"), "text", TEXT) == b'"%b"' % (b"a" * 300)
     assert blobs.reads == 3
 
 
 async def test_only_so_many_bytes_are_kept_and_the_longest_unused_goes_first(blobs):
     contents = Contents(blobs, 804)  # two of them
     for name in ("a", "b", "a", "c"):
-        await contents.get(name, "base64", PDF)
+        await contents.get(a_file(name), "base64", PDF)
     assert blobs.reads == 3
-    await contents.get("a", "base64", PDF)
+    await contents.get(a_file("a"), "base64", PDF)
     assert blobs.reads == 3
-    await contents.get("b", "base64", PDF)
+    await contents.get(a_file("b"), "base64", PDF)
     assert blobs.reads == 4
 
 
 async def test_a_file_larger_than_all_that_is_kept_is_read_and_not_kept(blobs):
     contents = Contents(blobs, 401)
-    assert await contents.get("a", "base64", PDF) == await contents.get("a", "base64", PDF)
+    assert await contents.get(a_file("a"), "base64", PDF) == await contents.get(a_file("a"), "base64", PDF)
     assert blobs.reads == 2
     contents = Contents(blobs, 402)
-    await contents.get("a", "base64", PDF)
-    await contents.get("a", "base64", PDF)
+    await contents.get(a_file("a"), "base64", PDF)
+    await contents.get(a_file("a"), "base64", PDF)
     assert blobs.reads == 3
 
 
 async def test_a_reading_that_failed_is_done_again(blobs):
     contents = Contents(blobs, 1000)
     with pytest.raises(BlobMissing):
-        await contents.get("d", "base64", PDF)
+        await contents.get(a_file("d"), "base64", PDF)
     await blobs.put(blob("d"), b"\xff")
     with pytest.raises(UnicodeDecodeError):
-        await contents.get("d", "text", TEXT)
-    assert await contents.get("d", "base64", PDF) == b'"/w=="'
+        await contents.get(a_file("d"), "text", TEXT)
+    assert await contents.get(a_file("d"), "base64", PDF) == b'"/w=="'
 
 
 async def test_who_gives_up_leaves_the_reading_to_the_others(blobs):
     contents = Contents(blobs, 1000)
-    first, *others = [asyncio.create_task(contents.get("a", "base64", PDF)) for _ in range(5)]
+    first, *others = [asyncio.create_task(contents.get(a_file("a"), "base64", PDF)) for _ in range(5)]
     await asyncio.sleep(0)
     first.cancel()
     assert set(await asyncio.gather(*others)) == {quoted(b"a" * 300)}

@@ -401,7 +401,7 @@ async def chunks_of(data, size=100_000, *, stalls=False):
 
 async def test_shards_are_written_while_the_body_is_read():
     blobs, data = MemoryBlobs(), body(*(item(number, params={"x": "y" * 20_000}) for number in range(450)))
-    async with intake(blobs)._writing() as shards:
+    async with intake(blobs)._writing("anonymous") as shards:
         digest = await shards.take(chunks_of(data), AnthropicRequests())
         assert shards.count == len(blobs._blobs) > 1, "before the end is known"
         await shards.close()
@@ -415,7 +415,7 @@ async def test_shards_are_written_while_the_body_is_read():
 async def test_a_store_that_fails_leaves_nothing_and_is_told(writes):
     blobs, data = Frail(writes), body(*map(item, range(850)))
     with pytest.raises(StoreError):
-        async with intake(blobs)._writing() as shards:
+        async with intake(blobs)._writing("anonymous") as shards:
             await shards.take(chunks_of(data, len(data)), AnthropicRequests())
     assert blobs._blobs == {}
 
@@ -424,7 +424,7 @@ async def test_a_body_that_never_ends_is_given_up(monkeypatch):
     monkeypatch.setattr(batch_intake, "INTAKE_S", 1.0)
     blobs, data = MemoryBlobs(), body(*(item(number, params={"x": "y" * 20_000}) for number in range(210)))[:-2]
     with pytest.raises(GatewayError) as refused:
-        async with intake(blobs)._writing() as shards:
+        async with intake(blobs)._writing("anonymous") as shards:
             await shards.take(chunks_of(data, stalls=True), AnthropicRequests())
     assert refused.value.status == 408
     assert shards.count > 0

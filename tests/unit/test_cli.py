@@ -1,3 +1,4 @@
+import base64
 import json
 import socket
 import subprocess
@@ -70,6 +71,19 @@ def test_config_check_says_what_is_configured_without_a_secret(config):
     assert "warning: encryption_key: " in result.output
     assert result.output.endswith("ok\n")
     assert KEY not in result.output
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "off; what callers"), (1, "on, 1 key"), (2, "on, 2 keys: the first encrypts")]
+)
+def test_config_check_says_whether_what_lies_stored_is_encrypted(config, count, said):
+    keys = {f"KEY_{number}": base64.b64encode(bytes([number]) * 32).decode() for number in range(count)}
+    document = {**DOCUMENT, "encryption": {"keys": [f"env.{name}" for name in keys]}}
+    config.write_text(json.dumps(document))
+    result = hermod("config", "check", "--config", str(config), environ={**ENVIRON, **keys})
+    assert result.exit_code == 0
+    assert f"encryption at rest: {said}" in result.output
+    assert not [key for key in keys.values() if key in result.output]
 
 
 def test_config_check_takes_the_file_from_the_environment(config):

@@ -13,7 +13,9 @@ from shared.errors import InvalidRequest
 from shared.job_index import Standing
 from shared.job_register import Place, Register
 from shared.jobs import State
+from shared.stores.envelopes import MasterKeys
 from shared.stores.memory import MemoryBlobs
+from shared.stores.sealed import SealedBlobs
 from tests.made import a_job
 
 NANO = 1_000_000_000
@@ -231,3 +233,14 @@ async def test_what_failed_comes_in_pages_that_go_on_within_a_shard_and_across_e
     assert pages < 6
     with pytest.raises(InvalidRequest):
         await failures(blobs, A_BATCH, [], after="1_x", count=50, show_content=False)
+
+
+async def test_a_part_of_a_batch_that_cannot_be_read_is_a_row_and_hides_no_other():
+    inner = MemoryBlobs()
+    line = b'{"custom_id":"one","result":{"type":"canceled"}}\n'
+    await SealedBlobs(inner, MasterKeys([b"1" * 32])).of(A_BATCH.owner).put(blob(A_BATCH.id, "err", 0), line)
+    sealed = SealedBlobs(inner, MasterKeys([b"2" * 32]))
+    await sealed.of(A_BATCH.owner).put(blob(A_BATCH.id, "err", 1), line)
+    page = await failures(sealed, A_BATCH, [0, 1], after="", count=50, show_content=False)
+    assert [(row.custom_id, row.ending) for row in page.rows] == [("", "errored"), ("one", "canceled")]
+    assert "encryption.keys" in page.rows[0].message

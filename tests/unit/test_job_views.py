@@ -7,7 +7,8 @@ import pytest
 
 from api.job_views import Page, job_object, listing, read_page
 from shared.dialects import DIALECTS
-from shared.errors import Expired, Failure, InvalidRequest
+from shared.errors import Expired, InvalidRequest
+from shared.failures import Failure
 from shared.job_index import Cursor, Standing, Waiting
 from shared.jobs import Attempt, Job, Outcome, State
 from shared.lanes import Lane

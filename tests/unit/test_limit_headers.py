@@ -53,8 +53,10 @@ def test_anthropics_limits_are_told_by_kind():
         openai("many", "few", "soon"),
         openai(0, 0, "1s"),
         {"x-ratelimit-remaining-requests": "0"},
+        openai("9" * 400, 1, "1s"),
+        openai("9" * 5000, "9" * 5000, "1s"),
     ],
-    ids=["none", "half is left", "plenty", "no numbers", "a limit of nothing", "without a limit"],
+    ids=["none", "half is left", "plenty", "no numbers", "a limit of nothing", "without", "no limit's", "no number's"],
 )
 def test_plenty_and_what_cannot_be_read_tell_nothing(headers):
     assert scarce("openai", headers, NOW_S) == []
@@ -151,3 +153,15 @@ def test_what_is_a_seconds_is_not_taken_for_a_minutes_where_the_size_of_a_reques
     headers = openai(3000, 3000, None, "tokens")
     assert untouched("openai", headers) == [("tokens", 3000)]
     assert untouched("together", headers) == [("tokens-burst", 3000)]
+
+
+@pytest.mark.parametrize("reset", ["inf", "1e999", "nan", "9" * 400 + "s", "0001-01-01T00:00:00", "soon"])
+def test_an_end_that_is_no_time_is_not_told_and_spoils_nothing(reset):
+    headers = told(ratelimit_limit=20, ratelimit_remaining=0, ratelimit_reset=reset)
+    assert not spent_s("openrouter", headers, NOW_S)
+    assert scarce("openrouter", headers, NOW_S) == [Told("requests", 20, 20, 3000)]
+
+
+@pytest.mark.parametrize("limit", ["9" * 5000, "-1", "0", "many"])
+def test_what_is_no_limit_refuses_no_request_by_its_size(limit):
+    assert untouched("openai", openai(limit, limit, None, "tokens")) == []

@@ -1,7 +1,8 @@
 import msgspec
 import pytest
 
-from shared.errors import AuthFailed, Failure, Garbled, Overloaded, RateLimited, Rejected, TimedOut, Unreachable
+from shared.errors import AuthFailed, Garbled, Overloaded, RateLimited, Rejected, TimedOut, Unreachable
+from shared.failures import Failure
 from shared.jobs import Attempt
 from shared.lanes import Lane
 from shared.provider_settings import NetworkSettings
@@ -126,7 +127,7 @@ def test_where_a_job_stands_is_read_off_its_attempts(thens, expected):
 
 
 def test_keys_that_refused_the_job_are_remembered_until_a_try_that_counts():
-    assert place(attempts(["next_key", "next_key"], AuthFailed, "ab")).refused == {"a", "b"}
+    assert place(attempts(["next_key", "next_key"], AuthFailed, "ab")).refused == {("p/m", "a"), ("p/m", "b")}
     assert place(attempts(["next_key", "retry"], AuthFailed, "ab")).refused == frozenset()
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 import msgspec
 
 from shared.batches import MOST_GROUPS, Batch, Item, blob, items_of
-from shared.errors import InvalidRequest
+from shared.errors import GatewayError, InvalidRequest, StoreError
 from shared.ids import now_ms
 from shared.stores.blobs import BlobMissing, Blobs
 from worker.begun import Begun, begin, names_of
@@ -40,7 +40,7 @@ class Chooser:
     async def held(self, batch: Batch, group: Group, shard: int) -> list[Held]:
         """The items of a shard that are of the group. Raises BlobMissing."""
         found = []
-        for item in items_of(await self._blobs.get(blob(batch.id, "in", shard))):
+        for item in items_of(await self._blobs.of(batch.owner).get(blob(batch.id, "in", shard))):
             begun = self._eligible(batch, item)
             if begun is not None and _group(begun) == group:
                 found.append(Held(shard, item, begun.job.id, begun))
@@ -61,8 +61,10 @@ class Chooser:
         shards: list[Counter[Group | None]] = []
         for shard in range(batch.shards):
             try:
-                items = items_of(await self._blobs.get(blob(batch.id, "in", shard)))
-            except BlobMissing:
+                items = items_of(await self._blobs.of(batch.owner).get(blob(batch.id, "in", shard)))
+            except StoreError:
+                raise
+            except (BlobMissing, GatewayError):  # lost or unreadable: the shards say so
                 return Plan()
             begun = [self._eligible(batch, item) for item in items]
             groups = [None if one is None else _group(one) for one in begun]

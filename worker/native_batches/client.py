@@ -7,10 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import TypeVar
 
-import msgspec
-
 from shared.errors import Garbled, ProviderError, Rejected
-from worker.exchange import Sign
+from worker.exchange import UNREADABLE, Sign
 from worker.native_batches.wires import Ask, BatchWire, Line, Seen
 from worker.routing import Target
 from worker.transport import MIB, Call, Transport
@@ -164,5 +162,5 @@ class Client:
     def _read(self, decode: Callable[[bytes], T], body: bytes) -> T:
         try:
             return decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+        except UNREADABLE as cause:
             raise Garbled("The provider's batch API cannot be read.", provider=self._name) from cause

@@ -8,36 +8,27 @@ What is submitted is noted before and after:
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import TypeAlias
 
-import msgspec
 from msgspec.structs import replace
 
 from shared.batch_records import named_after
-from shared.batches import Batch, BatchState, Spent
+from shared.batches import Batch, BatchState
 from shared.errors import AuthFailed, Garbled, GatewayError, InvalidRequest, NotPermitted, ProviderError, Rejected
 from shared.ids import now_ms
-from shared.jobs import Outcome
 from worker.exchange import TryLater
-from worker.executor import Executor
 from worker.failpoints import reach
-from worker.item_records import ItemRecords
 from worker.items import outlast
 from worker.lease import Lease, LeaseLost
-from worker.native_batches.choice import RESERVE_MS, Chooser, Held
+from worker.native_batches.choice import RESERVE_MS
 from worker.native_batches.client import Client, Unclear
+from worker.native_batches.keeper import Keeper
+from worker.native_batches.means import Means
 from worker.native_batches.offers import batch_keys, offers, wire_of
-from worker.native_batches.paper import Paper, failed
-from worker.native_batches.records import Group, NativeRecords, Part
-from worker.native_batches.wires import Line, Seen
-from worker.results import answered
-from worker.routing import Router
-from worker.signing import Signer
-from worker.transport import Transport
+from worker.native_batches.records import Group, Part
 
 log = logging.getLogger("hermod.worker")
 
@@ -45,27 +36,17 @@ GIVE_UP_MS = 600_000
 """How long the provider has to end a batch that was cancelled; OpenAI takes up to ten minutes."""
 FIRST_S, LONGEST_S = 5.0, 60.0
 """Shortest and longest time between two looks; in between a quarter of the time since it was sent."""
+LOCKED_OUT_MS = 600_000
+"""For how long `auto` waits for a batch that no key may look at any more: one that is renewed is back by then."""
+AGAIN_MS, LONGEST_AGAIN_MS = 60_000, 900_000
+"""When a batch is sent again that the provider had no room for: at first, and at most, twice as long each time."""
 SETTLED_MS = 60_000
 """When a batch that the provider does not list is taken as never accepted, and one that it does not know as gone."""
 PART_ITEMS = 10_000
 PART_BYTES = 24 * 1024 * 1024
 """Most of what is sent as one batch, for a worker holds it in memory; a provider's own limit may be lower."""
-KEPT_AT_ONCE = 64
 
 Done: TypeAlias = Callable[[Iterable[int]], Awaitable[None]]
-
-
-class Means(msgspec.Struct, frozen=True):
-    """What groups are run with; a worker has one."""
-
-    records: ItemRecords
-    noted: NativeRecords
-    router: Router
-    chooser: Chooser
-    paper: Paper
-    transport: Transport
-    signer: Signer
-    executor: Executor
 
 
 class GroupRun:
@@ -83,6 +64,7 @@ class GroupRun:
         self._target = means.router.target(group.provider, group.model, only=batch_keys(means.router, group.provider))
         self._wire = wire_of(self._target)
         self._room = min(PART_BYTES, self._wire.most_bytes)
+        self._keeper = Keeper(means, lease, batch, group)
         self._takeover_ms = batch.expires_ms - RESERVE_MS
 
     async def advance(self) -> None:
@@ -145,7 +127,7 @@ class GroupRun:
             return await self._end(number, part)
         await self._note(number, part)
         try:
-            seen = await self._client(part).submit(lines, path, self._mark(number))
+            seen = await self._client(part).submit(lines, path, self._mark(number, part.refusals))
         except ProviderError as error:
             if isinstance(error, Rejected | AuthFailed) or error.should_retry is False:
                 return await self._refuse(number, part, error)
@@ -171,8 +153,9 @@ class GroupRun:
     async def _find(self, number: int, part: Part) -> Part:
         """The part whose acceptance was not heard of: with its id when the provider has it, else sent again."""
         try:
-            found = await self._client(part).find(self._mark(number), part.intended_ms / 1000, part.total)
-        except (Unclear, ProviderError):
+            mark = self._mark(number, part.refusals)
+            found = await self._client(part).find(mark, part.intended_ms / 1000, part.total)
+        except Unclear:
             return part
         if found:
             return await self._note(number, replace(part, provider_id=found))
@@ -180,29 +163,66 @@ class GroupRun:
             return part
         if part.closed_ms:
             return await self._end(number, part)
-        lines, path = list[bytes](), ""
+        return await self._submit_again(number, replace(part, sent_ms=now_ms()))
+
+    async def _submit_again(self, number: int, part: Part) -> Part:
+        mark, lines, path = self._mark(number, part.refusals), list[bytes](), ""
         for shard in range(part.first, part.until):
-            more, path = await self._lines(shard, self._mark(number), path)
+            more, path = await self._lines(shard, mark, path)
             lines += more
-        return await self._submit(number, replace(part, sent_ms=now_ms(), total=len(lines)), lines, path)
+        return await self._submit(number, replace(part, total=len(lines)), lines, path)
+
+    async def _put_off(self, number: int, part: Part) -> Part:
+        """The provider has no room for it now. What is sent later has another mark, not to be taken for this one."""
+        delay_ms = min(AGAIN_MS << min(part.refusals, 8), LONGEST_AGAIN_MS)
+        later = replace(part, provider_id="", again_ms=now_ms() + delay_ms, refusals=part.refusals + 1)
+        return await self._note(number, later)
+
+    async def _retry(self, number: int, part: Part) -> Part:
+        """What was put off, once it is due; its shards run it when it is too late."""
+        if part.closed_ms:
+            return await self._end(number, part)
+        if (now := now_ms()) < part.again_ms:
+            return part
+        return await self._submit_again(number, replace(part, intended_ms=now, sent_ms=now, again_ms=0))
 
     # --- following ------------------------------------------------------------------------------------
 
     async def _advance_part(self, number: int, part: Part, closing: bool) -> Part:
         if closing and not part.closed_ms:
             part = await self._note(number, replace(part, closed_ms=now_ms()))
-        if not part.provider_id:
-            part = await self._find(number, part)
-        if part.provider_id and not part.ended:
-            try:
-                part = await self._follow(number, part)
-            except ProviderError as error:
-                if error.upstream_status == 404 and now_ms() >= part.sent_ms + SETTLED_MS:  # noqa: PLR2004 - no longer
-                    return await self._end(number, part)
-                log.info("a native batch: %s", type(error).__name__, extra={"job_id": self._lease.id})
+        if part.again_ms:
+            return await self._retry(number, part)
+        part = await self._ask(number, part)
         if not part.ended and part.closed_ms and now_ms() >= part.closed_ms + GIVE_UP_MS:
             return await self._end(number, part)
         return part
+
+    async def _ask(self, number: int, part: Part) -> Part:
+        """The part after what the provider tells of it, asked with any of its keys that it takes."""
+        keys = self._keys(part)
+        for key in keys:
+            try:
+                asked = await self._asked(number, replace(part, key=key, locked_out_ms=0))
+            except AuthFailed:
+                continue
+            except ProviderError as error:
+                log.info("a native batch: %s", type(error).__name__, extra={"job_id": self._lease.id})
+                if key != part.key:  # what one key does not know tells nothing of another's
+                    continue
+                gone = part.provider_id and error.upstream_status == 404  # noqa: PLR2004 - it knows it no longer
+                return await self._end(number, part) if gone and now_ms() >= part.sent_ms + SETTLED_MS else part
+            return await self._note(number, asked) if part.locked_out_ms or key != part.key else asked
+        part = await self._note(number, replace(part, locked_out_ms=part.locked_out_ms or now_ms()))
+        if part.key not in keys or (self._batch.mode == "auto" and now_ms() >= part.locked_out_ms + LOCKED_OUT_MS):
+            log.warning("a native batch is given up: no key may look at it", extra={"job_id": self._lease.id})
+            return await self._end(number, part)
+        return part
+
+    async def _asked(self, number: int, part: Part) -> Part:
+        if not part.provider_id:
+            part = await self._find(number, part)
+        return await self._follow(number, part) if part.provider_id and not part.ended else part
 
     async def _follow(self, number: int, part: Part) -> Part:
         client = self._client(part)
@@ -211,12 +231,14 @@ class GroupRun:
             if part.closed_ms:
                 await client.cancel(part.provider_id)
             return part
-        if seen.failure:
+        if seen.full and not part.closed_ms:
+            part = await self._put_off(number, part)
+        elif seen.failure and not seen.full:
             error = Rejected(seen.failure, provider=self._group.provider, upstream_status=400)
             part = await self._refuse(number, part, error)
         else:
             try:
-                await self._fetch(client, number, part, seen)
+                await self._keeper.fetch(client, self._mark(number, part.refusals), part, seen)
             except Garbled:  # and will be the next time: the shards run what has not been read
                 log.warning("the rest of a native batch's results is given up", extra={"job_id": self._lease.id})
             part = await self._end(number, part)
@@ -226,51 +248,23 @@ class GroupRun:
     async def _refuse(self, number: int, part: Part, error: ProviderError) -> Part:
         """The provider does not take it: who asked for no other way hears why, the others' items run directly."""
         if self._batch.mode == "native":
-            for held in await self._held(part):
-                await self._keep(held, failed(held.begun, error), Spent())
+            await self._keeper.refuse(part, error)
         return await self._end(number, part)
-
-    # --- results --------------------------------------------------------------------------------------
-
-    async def _fetch(self, client: Client, number: int, part: Part, seen: Seen) -> None:
-        """Keep every result as its item's end; a second time changes nothing. Raises ProviderError."""
-        mark = self._mark(number)
-        waiting = {f"{mark}-{held.item.index}": held for held in await self._held(part)}
-        together: list[tuple[Held, Line]] = []
-        try:
-            async for line in client.lines(seen):
-                if line.status and (held := waiting.pop(line.custom_id, None)):
-                    together.append((held, line))
-                if len(together) == KEPT_AT_ONCE:
-                    kept, together = together, []
-                    await asyncio.gather(*(self._read(*each) for each in kept))
-        except ProviderError:
-            await asyncio.gather(*(self._read(*each) for each in together))
-            raise
-        await asyncio.gather(*(self._read(*each) for each in together))
-
-    async def _read(self, held: Held, line: Line) -> None:
-        await self._keep(held, *await self._means.paper.read(held.begun, line.status, line.body))
-
-    async def _keep(self, held: Held, outcome: Outcome, spent: Spent) -> None:
-        request_id = held.begun.job.request_id
-        ending, line = answered(self._batch, held.item, held.uuid, request_id, outcome)
-        claim = (self._lease.id, self._lease.fence, self._batch, held.shard)
-        end = self._means.records.end_item
-        kept = partial(end, *claim, index=held.item.index, ending=ending, line=line, spent=spent)
-        if await outlast(kept) == "lost":
-            raise LeaseLost(self._lease.id)
-
-    async def _held(self, part: Part) -> list[Held]:
-        """The items of a part."""
-        shards = range(part.first, part.until)
-        return [held for shard in shards for held in await self._means.chooser.held(self._batch, self._group, shard)]
 
     # --- what belongs together ------------------------------------------------------------------------
 
-    def _mark(self, number: int) -> str:
-        """What a part is called at the provider."""
-        return named_after(self._batch.id, f"native {self._number} {number}").replace("-", "")
+    def _mark(self, number: int, refusals: int = 0) -> str:
+        """What a part is called at the provider, sent after so many refusals."""
+        again = f" {refusals}" if refusals else ""
+        return named_after(self._batch.id, f"native {self._number} {number}{again}").replace("-", "")
+
+    def _keys(self, part: Part) -> list[str]:
+        """Those that may know of it: the one that it was sent with, and once it was accepted the others after it."""
+        if not part.provider_id:  # that another does not find it would not mean that it was not accepted
+            return [part.key]
+        provider, model = self._group.provider, self._group.model
+        targets = self._means.router.targets(provider, model, only=batch_keys(self._means.router, provider))
+        return sorted((target.key.name for target in targets), key=lambda name: name != part.key)
 
     def _client(self, part: Part) -> Client:
         """With the key that the part was sent with. Raises InvalidRequest when that is no longer configured."""

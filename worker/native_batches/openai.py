@@ -13,6 +13,8 @@ _KEPT_S = 3 * 86_400
 """How long the provider keeps the file of requests: longer than any batch that is made of it."""
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _UNRUN = frozenset({"batch_expired", "batch_cancelled"})
+_FULL = "token_limit_exceeded"
+"""The organisation's limit of tokens in batches that wait, counted for each model; known once it was accepted."""
 
 _LINE = b'{"custom_id":"%b","method":"POST","url":"/v1%b","body":%b}\n'
 _encode = msgspec.json.Encoder().encode
@@ -23,6 +25,7 @@ class _Counts(Struct):
 
 
 class _Problem(Struct):
+    code: str | None = None
     message: str | None = None
 
 
@@ -138,6 +141,7 @@ def _seen(batch: _Batch) -> Seen:
         mark=(batch.metadata or {}).get("hermod", ""),
         results=tuple(Ask("GET", f"/files/{name}/content") for name in files if name),
         failure=failure,
+        full=bool(failure) and problems[0].code == _FULL,
         leftovers=tuple(OPENAI.discard(name) for name in (batch.input_file_id, *files) if name),
     )
 

@@ -76,6 +76,9 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
         sent_ms: when it was last about to be sent.
         provider_id: the provider's own id, never shown; empty until its acceptance was heard of.
         closed_ms: since when its end is not waited for any longer.
+        locked_out_ms: since when the provider has refused every key with which it was asked for.
+        again_ms: when it is sent again, for the provider had no room for it; 0 once it is.
+        refusals: how often the provider had no room.
         ended: nothing more comes of it.
     """
 
@@ -87,6 +90,9 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     sent_ms: int
     provider_id: str = ""
     closed_ms: int = 0
+    locked_out_ms: int = 0
+    again_ms: int = 0
+    refusals: int = 0
     ended: bool = False
 
 

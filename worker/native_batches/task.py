@@ -17,7 +17,7 @@ from functools import partial
 from typing import TypeAlias
 
 from shared.batches import Batch, Item
-from shared.errors import InvalidRequest
+from shared.errors import GatewayError, StoreError
 from shared.prices import Prices
 from shared.settings import Settings
 from shared.stores.blobs import BlobMissing, Blobs
@@ -29,7 +29,8 @@ from worker.item_records import ItemRecords
 from worker.items import outlast
 from worker.lease import Lease, LeaseLost
 from worker.native_batches.choice import Chooser
-from worker.native_batches.group import GroupRun, Means
+from worker.native_batches.group import GroupRun
+from worker.native_batches.means import Means
 from worker.native_batches.paper import Paper
 from worker.native_batches.records import REST, NativeRecords, Plan
 from worker.routing import Router
@@ -102,8 +103,10 @@ class NativeBatches:
             return
         try:
             await GroupRun(self._means(), lease, batch, plan.groups[number], number, done).advance()
-        except (BlobMissing, InvalidRequest) as error:
-            # What is lost, or no longer configured, is the shards' to tell.
+        except StoreError:
+            raise
+        except (BlobMissing, GatewayError) as error:
+            # What is lost or unreadable, or no longer configured, is the shards' to tell.
             log.warning("a native batch is given up: %s", error, extra={"job_id": lease.id})
             await done(range(batch.shards))
 

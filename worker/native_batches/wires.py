@@ -32,6 +32,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
         results: what asks for what it came to.
         lines: what it came to, where that comes with the batch.
         failure: why the provider did not take it, though it had accepted it; empty when it did.
+        full: it did not for now: too much is waiting there already.
         leftovers: what deletes what an ended batch leaves at the provider.
     """
 
@@ -43,6 +44,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[Ask, ...] = ()
     lines: tuple[bytes, ...] = ()
     failure: str = ""
+    full: bool = False
     leftovers: tuple[Ask, ...] = ()
 
 

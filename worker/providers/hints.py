@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from typing import Any
 
-from shared.errors import AuthFailed, Overloaded, ProviderError, RateLimited, Rejected, TimedOut, Unreachable
+from shared.errors import NO_CREDIT, AuthFailed, Overloaded, ProviderError, RateLimited, Rejected, TimedOut, Unreachable
 from shared.redaction import redact
 
 FIRST_SERVER_ERROR = 500
@@ -16,10 +17,8 @@ MAX_MESSAGE = 1_000
 MAX_EXCERPT = 200
 """Characters of a body that is not JSON, enough for the sentence a proxy answers with."""
 
-NO_CREDIT = "insufficient_quota"
-"""Code of the refusal of a key whose account has nothing left to spend, in OpenAI's word."""
 UNPAID = frozenset({NO_CREDIT, "billing_error", "billing_hard_limit_reached", "billing_not_active"})
-"""What the vendors call that: OpenAI, Anthropic, OpenAI again."""
+"""What the vendors call an account that has nothing left to spend: OpenAI, Anthropic, OpenAI again."""
 _PAYMENT_REQUIRED = 402
 
 _KINDS: dict[int, type[ProviderError]] = {
@@ -37,6 +36,35 @@ _KINDS: dict[int, type[ProviderError]] = {
 def kind_of(status: int) -> type[ProviderError]:
     """Which of our errors an answer with this status is."""
     return _KINDS.get(status, Unreachable if status >= FIRST_SERVER_ERROR else Rejected)
+
+
+def made(
+    kind: type[ProviderError],
+    provider: str,
+    status: int,
+    headers: Mapping[str, str],
+    said: str | None,
+    *,
+    unpaid: bool = False,
+    wait_s: float | None = None,
+    **facts: Any,
+) -> ProviderError:
+    """An error of this kind with what every provider's has; `said` is safe.
+
+    `unpaid`: the account has nothing left to spend. `wait_s`: when to try again, where the headers do not say it.
+    """
+    message = said or f"{provider} answered with status {status} and no message."
+    if kind is AuthFailed:
+        message = f"{provider} refused the gateway's credential: {message}"
+    told_s = retry_after_s(headers)
+    return kind(
+        message,
+        provider=provider,
+        upstream_status=status,
+        retry_after_s=wait_s if told_s is None else told_s,
+        should_retry=False if unpaid else should_retry(headers),
+        **facts | ({"code": NO_CREDIT} if unpaid else {}),
+    )
 
 
 def safe(message: str) -> str:

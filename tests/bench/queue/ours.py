@@ -51,7 +51,7 @@ class Ours:
     async def call(self, seconds: float, owner: str = "anyone") -> None:
         """Submit and wait for the outcome."""
         job = a_job(owner)
-        with self._hub.waiting(job.id) as waiter:
+        with self._hub.waiting(job.id, job.owner) as waiter:
             await self._queue.submit(job, body_of(seconds), waiter=self._hub.channel)
             await self._hub.outcome(waiter)
 

@@ -99,6 +99,8 @@ ERRORS = {
 """The words of a provider's error, by name."""
 WAITS_S = {"rate limit": "7"}
 """`retry-after` of those that have one."""
+MORE_WAITS_S = {("gemini", "out of quota"): "3600"}
+"""The same of one wire's. Google says that it is the day's quota: then it is a long wait, and not an empty account."""
 FINAL = frozenset({"unpaid", "out of quota"})
 """Those that no client should try again."""
 

@@ -25,7 +25,7 @@ from shared.bodies import Bodies
 from shared.dialects import DIALECTS
 from shared.dialects.base import Head
 from shared.dialects.openai_responses import history, resource, states
-from shared.job_values import JobValues, pack
+from shared.job_values import JobValues, pack, unpack_told
 from shared.jobs import Job, Outcome, Snapshot, State
 from shared.models import split_model
 from shared.provider_settings import NetworkSettings, ProviderKey, ProviderSettings
@@ -83,11 +83,11 @@ class Records:
     async def run(self, script: Any, _job_id: str, _fence: bytes, *written: Any) -> int:
         if script is APPEND:
             number, data, notice = written
-            assert self._values.read_notice(notice).seq == number == len(self._pieces) + 1
+            assert self._values.read_notice(self._job.owner, unpack_told(notice)).seq == number == len(self._pieces) + 1
             self._pieces.append(data)
         elif script is FINISH:
             outcome = self._values.read_outcome(self._job, written[1])
-            assert outcome == self._values.read_notice(written[4]).outcome
+            assert outcome == self._values.read_notice(self._job.owner, unpack_told(written[4])).outcome
             self.ended.append(Ended(written[0], outcome, self._pieces))
             self._values.read_attempts(self._job, written[2])
         else:

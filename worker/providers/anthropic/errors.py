@@ -7,17 +7,8 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Raw, Struct, UnsetType
 
-from shared.errors import AuthFailed, ProviderError, RateLimited
-from worker.providers.hints import (
-    FIRST_SERVER_ERROR,
-    NO_CREDIT,
-    excerpt,
-    is_unpaid,
-    kind_of,
-    retry_after_s,
-    safe,
-    should_retry,
-)
+from shared.errors import ProviderError, RateLimited
+from worker.providers.hints import FIRST_SERVER_ERROR, excerpt, is_unpaid, kind_of, made, safe
 
 _STATUS_OF: dict[str, int] = {
     "invalid_request_error": 400,
@@ -64,19 +55,8 @@ def error(provider: str, status: int, headers: Mapping[str, str], body: bytes) -
     said = _said(body)
     unpaid = is_unpaid(status, said.type) or _OUT_OF_CREDIT in (said.message or "")
     kind = RateLimited if unpaid else kind_of(status)
-    message = said.message or f"{provider} answered with status {status} and no message."
-    if kind is AuthFailed:
-        message = f"{provider} refused the gateway's credential: {message}"
-    return kind(
-        message,
-        provider=provider,
-        upstream_status=status,
-        upstream_type=said.type,
-        details=_details(said.details),
-        code=NO_CREDIT if unpaid else None,
-        retry_after_s=retry_after_s(headers),
-        should_retry=False if unpaid else should_retry(headers),
-    )
+    details = _details(said.details)
+    return made(kind, provider, status, headers, said.message, unpaid=unpaid, upstream_type=said.type, details=details)
 
 
 def stream_error(provider: str, data: bytes) -> ProviderError:

@@ -6,18 +6,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from shared.errors import AuthFailed, ProviderError, RateLimited
+from shared.errors import ProviderError, RateLimited
 from shared.wire.bedrock_answer import Failure
-from worker.providers.hints import (
-    FIRST_SERVER_ERROR,
-    NO_CREDIT,
-    excerpt,
-    is_unpaid,
-    kind_of,
-    retry_after_s,
-    safe,
-    should_retry,
-)
+from worker.providers.hints import FIRST_SERVER_ERROR, excerpt, is_unpaid, kind_of, made, safe
 
 _STATUS_OF: dict[str, int] = {
     "validation": 400,
@@ -64,21 +55,11 @@ def stream_error(provider: str, kind: str, data: bytes) -> ProviderError:
 def _made(provider: str, status: int, name: str, headers: Mapping[str, str], failure: Failure) -> ProviderError:
     short = _short(name)
     kind = kind_of(_STATUS_OF.get(short, status))
-    message = safe(failure.message or failure.text or "")
-    message = message or f"{provider} answered with status {status} and no message."
-    if kind is AuthFailed:
-        message = f"{provider} refused the gateway's credential: {message}"
-    told_s = retry_after_s(headers)
+    said = safe(failure.message or failure.text or "")
     unpaid = kind is RateLimited and (is_unpaid(status) or short == _USED_UP)
-    return kind(
-        message,
-        provider=provider,
-        upstream_status=status,
-        upstream_type=_bare(name) or None,
-        code=NO_CREDIT if unpaid else None,
-        retry_after_s=_OF_THE_DAY_S if told_s is None and _OF_THE_DAY in message else told_s,
-        should_retry=False if unpaid else should_retry(headers),
-    )
+    wait_s = _OF_THE_DAY_S if _OF_THE_DAY in said else None
+    named = _bare(name) or None
+    return made(kind, provider, status, headers, said, unpaid=unpaid, wait_s=wait_s, upstream_type=named)
 
 
 def _read(body: bytes) -> Failure:

@@ -74,6 +74,8 @@ class _Embeddings(Unspoken):
         try:
             asked = _ASKED.decode(body)
         except msgspec.ValidationError as error:
+            if f"$.{_TASK}" in str(error):
+                raise InvalidRequest(f"{_TASK}: expected a string.", param=_TASK) from error
             message = f"input: provider {row.name!r} embeds texts only: a string, or a list of strings."
             raise InvalidRequest(message, param="input") from error
         texts = [asked.input] if isinstance(asked.input, str) else asked.input
@@ -85,16 +87,14 @@ class _Embeddings(Unspoken):
 
     def relabel(self, body: bytes, job: Job, asked: bytes) -> bytes:
         """The predictions as OpenAI's list, the vectors in the encoding that was asked for."""
+        shown = _packed if _ASKED.decode(asked).encoding_format == "base64" else _as_it_came
         try:
-            vectors = [prediction.embeddings.values for prediction in _ANSWER.decode(body).predictions]
-        except msgspec.ValidationError as error:
+            found = _ANSWER.decode(body).predictions
+            vectors = [shown(prediction.embeddings.values) for prediction in found]
+        except (msgspec.ValidationError, OverflowError) as error:  # a number may be too large for 32 bits
             raise Garbled("The provider's answer holds no embeddings.", provider=job.model.partition("/")[0]) from error
-        packed = _ASKED.decode(asked).encoding_format == "base64"
-        data = [
-            {"object": "embedding", "index": index, "embedding": _packed(vector) if packed else vector}
-            for index, vector in enumerate(vectors)
-        ]
-        tokens = self.usage(body).input_tokens
+        data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
+        tokens = _tokens(found)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         model = job.model.partition("/")[2] or job.model
         return _ENCODER.encode({"object": "list", "data": data, "model": model, "usage": usage})
@@ -105,7 +105,7 @@ class _Embeddings(Unspoken):
             found = _ANSWER.decode(body).predictions
         except msgspec.ValidationError:
             return Usage(known=False)
-        return Usage(input_tokens=sum(prediction.embeddings.statistics.token_count for prediction in found))
+        return Usage(input_tokens=_tokens(found))
 
     def reader(self) -> Reader:
         return GEMINI.reader()
@@ -115,6 +115,14 @@ class _Embeddings(Unspoken):
 
     def error(self, row: Row, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         return GEMINI.error(row, status, headers, body)
+
+
+def _tokens(found: list[_Prediction]) -> int:
+    return sum(prediction.embeddings.statistics.token_count for prediction in found)
+
+
+def _as_it_came(vector: list[float]) -> list[float]:
+    return vector
 
 
 def _packed(vector: list[float]) -> str:

@@ -11,16 +11,7 @@ from msgspec import Raw
 from shared.errors import AuthFailed, ProviderError
 from shared.wire import gemini_answer as answer
 from worker.providers.gemini.quotas import quotas_of, wait_s
-from worker.providers.hints import (
-    FIRST_SERVER_ERROR,
-    NO_CREDIT,
-    excerpt,
-    is_unpaid,
-    kind_of,
-    retry_after_s,
-    safe,
-    should_retry,
-)
+from worker.providers.hints import FIRST_SERVER_ERROR, excerpt, is_unpaid, kind_of, made, safe
 
 _FIRST_ERROR = 400
 _LAST_ERROR = 599
@@ -52,21 +43,12 @@ def stream_error(provider: str, raw: Raw) -> ProviderError:
 
 def _made(provider: str, status: int, headers: Mapping[str, str], found: answer.Status) -> ProviderError:
     details = list(_details(found.details or ()))
-    said = safe(found.message or "") or f"{provider} answered with status {status} and no message."
-    kind = kind_of(status)
+    said, kind = safe(found.message or ""), kind_of(status)
     if status == _FIRST_ERROR and _BAD_KEY.search(" ".join([said, *(detail.reason or "" for detail in details)])):
         kind = AuthFailed
+    later_s = wait_s(details, said, headers)
     unpaid = is_unpaid(status)
-    told_s = retry_after_s(headers)
-    error = kind(
-        f"{provider} refused the gateway's credential: {said}" if kind is AuthFailed else said,
-        provider=provider,
-        upstream_status=status,
-        upstream_type=found.status,
-        code=NO_CREDIT if unpaid else None,
-        retry_after_s=wait_s(details, said, headers) if told_s is None else told_s,
-        should_retry=False if unpaid else should_retry(headers),
-    )
+    error = made(kind, provider, status, headers, said, unpaid=unpaid, wait_s=later_s, upstream_type=found.status)
     error.quotas = quotas_of(details)
     return error
 

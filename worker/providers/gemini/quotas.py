@@ -17,6 +17,7 @@ _DELAY = re.compile(r"(\d{1,6}(?:\.\d+)?)s")
 """A google.protobuf.Duration as JSON."""
 _EXACTLY = re.compile(r"Please retry in (\d{1,6}(?:\.\d+)?)s")
 """The same in the message: there `retryDelay` has lost its fraction, and is too early by it."""
+_LIMIT = re.compile(r"[1-9][0-9]{0,14}")
 _OF_THE_DAY, _OF_THE_MINUTE = "PerDay", "PerMinute"
 """Parts of quotas' ids, as in `GenerateRequestsPerDayPerProjectPerModel-FreeTier`."""
 _DAY_S = 86_400
@@ -31,7 +32,7 @@ def quotas_of(details: Sequence[answer.Detail]) -> tuple[Quota, ...]:
     return tuple(
         Quota("input" if "InputTokens" in quota_id else "requests", int(value))
         for quota_id, value in _violations(details)
-        if _OF_THE_MINUTE in quota_id and value.isdecimal() and int(value) and "Output" not in quota_id
+        if _OF_THE_MINUTE in quota_id and _LIMIT.fullmatch(value) and "Output" not in quota_id
     )
 
 

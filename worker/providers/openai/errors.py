@@ -7,19 +7,10 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Raw
 
-from shared.errors import AuthFailed, ProviderError, RateLimited
+from shared.errors import ProviderError, RateLimited
 from shared.wire.openai_chat import NULL
 from shared.wire.openai_chat_answer import ErrorFacts
-from worker.providers.hints import (
-    FIRST_SERVER_ERROR,
-    NO_CREDIT,
-    excerpt,
-    is_unpaid,
-    kind_of,
-    retry_after_s,
-    safe,
-    should_retry,
-)
+from worker.providers.hints import FIRST_SERVER_ERROR, excerpt, is_unpaid, kind_of, made, safe
 
 _FIRST_ERROR = 400
 _LAST_ERROR = 599
@@ -83,18 +74,9 @@ def _made(provider: str, status: int, headers: Mapping[str, str], facts: ErrorFa
     code = None if facts.code is None else str(facts.code)
     unpaid = is_unpaid(status, code, facts.type)
     kind = RateLimited if unpaid else kind_of(status)
-    message = facts.message or f"{provider} answered with status {status} and no message."
-    if kind is AuthFailed:
-        message = f"{provider} refused the gateway's credential: {message}"
-    return kind(
-        message,
-        provider=provider,
-        upstream_status=status,
-        upstream_type=facts.type,
-        param=facts.param,
-        code=NO_CREDIT if unpaid else code,
-        retry_after_s=retry_after_s(headers),
-        should_retry=False if unpaid else should_retry(headers),
+    named, param = facts.type, facts.param
+    return made(
+        kind, provider, status, headers, facts.message, unpaid=unpaid, upstream_type=named, param=param, code=code
     )
 
 

@@ -50,13 +50,13 @@ for (const batches of [client.messages.batches, client.beta.messages.batches]) {
   }
   assert.equal(results.get("c").error.error.type, "invalid_request_error");
 
-  const running = await batches.create({ requests: Array.from({ length: 150 }, (_, at) => ask(`r${at}`, "sim-latency-800")) });
+  const running = await batches.create({ requests: Array.from({ length: 600 }, (_, at) => ask(`r${at}`, "sim-latency-800")) });
   await assert.rejects(batches.results(running.id), /ended|results_url/);
   await assert.rejects(batches.delete(running.id), status(400));
   assert.ok(["canceling", "ended"].includes((await batches.cancel(running.id)).processing_status));
   const stopped = await ended(running.id);
   assert.ok(stopped.cancel_initiated_at && stopped.request_counts.canceled > 0);
-  assert.equal((await rows(running.id)).size, 150);
+  assert.equal((await rows(running.id)).size, 600);
 
   const third = await batches.create({ requests: [ask("a", "claude-haiku-5-5")] });
   await ended(third.id);

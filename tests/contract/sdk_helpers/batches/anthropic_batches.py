@@ -45,14 +45,14 @@ for batches in (client.messages.batches, client.beta.messages.batches):
             assert (result.message.role, result.message.stop_reason) == ("assistant", "end_turn"), result
             assert f"Grüße\u2028{name}" in result.message.content[0].text, result
 
-    running = batches.create(requests=[ask(f"r{at}", "sim-latency-800") for at in range(150)])
+    running = batches.create(requests=[ask(f"r{at}", "sim-latency-800") for at in range(600)])
     raised(anthropic.AnthropicError, batches.results, running.id)
     raised(anthropic.BadRequestError, batches.delete, running.id)
     assert batches.cancel(running.id).processing_status in {"canceling", "ended"}
     stopped = ended(batches, running.id)
     assert stopped.cancel_initiated_at, stopped
     assert stopped.request_counts.canceled, stopped
-    assert len({row.custom_id for row in batches.results(running.id)}) == 150
+    assert len({row.custom_id for row in batches.results(running.id)}) == 600
 
     third = batches.create(requests=[ask("a", "claude-haiku-5-5")])
     ended(batches, third.id)
