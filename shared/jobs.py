@@ -53,7 +53,7 @@ TRANSITIONS: dict[tuple[State, str], State] = {
     (State.RUNNING, "hand_back"): State.QUEUED,
     (State.RUNNING, "lose"): State.QUEUED,
 }
-"""Every legal step. The Lua of `shared/queue_scripts.py` and `worker/lease_scripts.py` walks no other."""
+"""Every legal step. The Lua of `queue_scripts`, `claim_script` and `lease_scripts` walks no other."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,10 +32,11 @@ from shared.queue import CANCELS, WORKERS, cancelled_outcome
 from shared.settings import WorkerSettings
 from shared.stores.redis import RedisStore, listen
 from worker import arq_jobs
+from worker.claim_script import CLAIM
 from worker.failpoints import reach
 from worker.lane_slots import LaneSlots
 from worker.lease import AGAIN_S, ArqRecord, Ending, Lease, LeaseLost
-from worker.lease_scripts import ALIVE, CLAIM, RENEW
+from worker.lease_scripts import ALIVE, RENEW
 from worker.waker import IDLE_S, Waker
 from worker.watched_run import watched_run
 

@@ -13,8 +13,9 @@ from shared.lanes import LATER, WAKE, Lane
 from shared.queue import WORKERS
 from tests.chaos.books import check, read
 from tests.chaos.clients import HOUR_MS, Clients
+from worker.claim_script import CLAIM
 from worker.lease import Lease, LeaseLost
-from worker.lease_scripts import ALIVE, CLAIM, RENEW
+from worker.lease_scripts import ALIVE, RENEW
 
 ENDS = [State.SUCCEEDED, State.FAILED, State.EXPIRED]
 

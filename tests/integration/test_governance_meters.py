@@ -16,8 +16,8 @@ from shared.queue import Queue
 from shared.stores.redis import Script
 from tests.made import a_job
 from worker.budget_scripts import GIVE_BACK, RECLAIM, RESERVE, SETTLE
+from worker.claim_script import CLAIM
 from worker.lease import Lease
-from worker.lease_scripts import CLAIM
 
 pack = msgspec.msgpack.encode
 NEXT = Script(

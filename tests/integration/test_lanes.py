@@ -20,8 +20,8 @@ from tests.integration.conftest import until
 from tests.integration.test_queue import a_job, answer, is_final, working
 from tests.integration.test_webhooks import an_endpoint
 from tests.receiver import Receiver
+from worker.claim_script import CLAIM
 from worker.lane_slots import LaneSlots
-from worker.lease_scripts import CLAIM
 from worker.waker import IDLE_S
 from worker.webhooks import Webhooks
 

@@ -16,7 +16,8 @@ from shared.queue import JOB, WORKERS, Queue, Share
 from shared.queue_gauges import KEPT_MS, Scrape
 from tests.integration.conftest import until
 from tests.integration.test_queue import a_job, answer, working
-from worker.lease_scripts import ALIVE, CLAIM, DEFER
+from worker.claim_script import CLAIM
+from worker.lease_scripts import ALIVE, DEFER
 
 OPEN = "hermod:batches-open"
 
