@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tests.ports import free_port
 
 TOOLS = Path(__file__).parents[2] / ".cache" / "bin"
-VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@latest"
+VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 BUILD_S = 600
 START_S = 30
 ACCESS_KEY = "conformance-access"
