@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import BinaryIO, cast
@@ -16,7 +17,9 @@ from xml.etree.ElementTree import ParseError
 import certifi
 import urllib3
 from minio import Minio
+from minio.commonconfig import ENABLED, Filter
 from minio.error import MinioException, S3Error
+from minio.lifecycleconfig import AbortIncompleteMultipartUpload, LifecycleConfig, Rule
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
@@ -33,6 +36,8 @@ from shared.stores.blobs import (
     gather,
 )
 from shared.stores.threads import Threads
+
+log = logging.getLogger("hermod.s3")
 
 PART_BYTES = 5 << 20
 """Larger blobs go up in parts of this size, S3's smallest, one after the other; 10,000, S3's most, are 50 GB."""
@@ -55,6 +60,17 @@ _RETRY = urllib3.Retry(
     status_forcelist=(500, 502, 503, 504),
     respect_retry_after_header=False,  # it would hold the thread for as long as the server likes
 )
+_RULES = LifecycleConfig(
+    [
+        Rule(
+            ENABLED,
+            rule_filter=Filter(prefix=""),
+            rule_id="hermod-unfinished-uploads",
+            abort_incomplete_multipart_upload=AbortIncompleteMultipartUpload(days_after_initiation=2),
+        )
+    ]
+)
+"""Given to a bucket that we make, never to an operator's: as the sweep does, and also while no worker runs."""
 _FOREIGN = (MinioException, HTTPError, OSError, ValueError, ParseError)  # the last two: an answer that is not S3's
 _MISSING = frozenset({"NoSuchKey", "NoSuchObject"})
 _UPLOAD_TRIES = 5
@@ -250,6 +266,11 @@ class S3Blobs:
             # another process was faster, if it is ours at all
             if error.code not in _ALREADY_THERE or not self._client.bucket_exists(self._bucket):
                 raise
+            return
+        try:
+            self._client.set_bucket_lifecycle(self._bucket, _RULES)
+        except S3Error as error:  # such as NotImplemented
+            log.info("the object store takes no lifecycle rules (%s): the sweep ends unfinished uploads", error.code)
 
 
 def _release(response: BaseHTTPResponse) -> None:

@@ -45,10 +45,15 @@ def start(folder, environ=os.environ, *, host="127.0.0.1", run=()):
         return _start(
             "versitygw", host, lambda port: [*run, binary, *keys, "--port", f"{host}:{port}", *storage], folder
         )
+    return start_moto(folder, host=host, run=run)
+
+
+def start_moto(folder, *, host="127.0.0.1", run=()):
+    """Moto's, which has lifecycle rules; None when it is not installed."""
     moto = Path(sys.executable).with_name("moto_server")
-    if moto.exists():
-        return _start("moto", host, lambda port: [*run, moto, "-H", host, "-p", str(port)], folder)
-    return None
+    if not moto.exists():
+        return None
+    return _start("moto", host, lambda port: [*run, moto, "-H", host, "-p", str(port)], folder)
 
 
 def _named(text):

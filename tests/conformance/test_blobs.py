@@ -431,6 +431,25 @@ async def test_ready_makes_the_bucket_that_several_processes_miss(s3, bucket):
     await asyncio.gather(*[store.close() for store in stores])
 
 
+async def test_only_a_bucket_that_we_make_gets_rules_and_a_server_without_them_does(tmp_path, caplog):
+    server = s3_server.start_moto(tmp_path)
+    if server is None:
+        pytest.skip("moto's server is not installed")
+    try:
+        client = Minio(server.endpoint, server.access_key, server.secret_key, secure=server.secure)
+        client.make_bucket("theirs")
+        for bucket in ("ours", "theirs"):
+            store = in_bucket(server, bucket)
+            await store.ready()
+            await store.close()
+        [rule] = client.get_bucket_lifecycle("ours").rules
+        assert rule.abort_incomplete_multipart_upload.days_after_initiation == 2
+        assert client.get_bucket_lifecycle("theirs") is None
+        assert not caplog.records
+    finally:
+        server.stop()
+
+
 async def test_the_content_type_is_kept(s3, bucket):
     store = in_bucket(s3, bucket)
     await store.ready()
