@@ -9,6 +9,7 @@ prints memory and CPU of the worker and the API while they wait.
 import argparse
 import asyncio
 import json
+import math
 import os
 import re
 import resource
@@ -22,6 +23,8 @@ import aiohttp
 
 SLOW = "sim-latency-120000"
 TICKS = os.sysconf("SC_CLK_TCK")
+MORE = 1.2
+"""Async jobs leave an eighth of the slots to others."""
 WATCHED_S = 10
 
 
@@ -102,7 +105,9 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "config.json")
-        config.write_text(json.dumps({"worker": {"slots": args.jobs + args.clients, "grace_s": 0.1}}))
+        config.write_text(
+            json.dumps({"worker": {"slots": math.ceil((args.jobs + args.clients) * MORE), "grace_s": 0.1}})
+        )
         command = [sys.executable, "-m", "deploy.cli", "up", "--workers", "1", "--port", "18480"]
         command += ["--data-dir", folder + "/data", "--config", str(config)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as up:

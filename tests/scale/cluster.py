@@ -19,7 +19,8 @@ from tests.scale.network import Host, Network
 
 APIS = 2
 WORKERS = 4
-SLOTS = 20  # of each worker
+SLOTS = 20  # of each worker, for async jobs
+KEPT = 3  # from them, see `worker/lane_slots.py`
 PORT = 8080
 INLINE_BYTES = 1024  # so that bodies go through the object store
 BUCKET = "hermod"
@@ -47,7 +48,7 @@ class Cluster(Witness):
         objects = self._start_store(self._s3)
         self.simulator = self._start_http("simulator", self._provider, "simulate")
         keys = {"keys": [{"value": "simulated"}], "network_config": {"base_url": self.simulator}}
-        self._configure("worker", objects, keys, worker={"slots": SLOTS, "grace_s": 1})
+        self._configure("worker", objects, keys, worker={"slots": SLOTS + KEPT, "grace_s": 1})
         self._configure("api", objects, {})
         config = ("--config", str(self._folder / "api.json"))
         self._urls = [self._start_http("api", host, "api", *config) for host in self.apis]
