@@ -1,5 +1,6 @@
 """A real S3 server for the run: the one that HERMOD_TEST_S3 names, versitygw, or moto's."""
 
+import fcntl
 import os
 import shutil
 import socket
@@ -67,7 +68,11 @@ def _versitygw():
     if not binary.exists() and (go := shutil.which("go")):
         TOOLS.mkdir(parents=True, exist_ok=True)
         environ = {**os.environ, "GOBIN": str(TOOLS)}
-        subprocess.run([go, "install", VERSITYGW], env=environ, capture_output=True, timeout=BUILD_S, check=False)
+        with (TOOLS / "lock").open("w") as lock:  # a test run beside this one waits for what this one builds
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not binary.exists():
+                command = [go, "install", VERSITYGW]
+                subprocess.run(command, env=environ, capture_output=True, timeout=BUILD_S, check=False)
     return binary if binary.exists() else None
 
 
