@@ -6,6 +6,7 @@ take 0.1 to 0.3. They are for one thread, the event loop's.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from itertools import product
@@ -88,14 +89,17 @@ class _Family(Collector, Generic[_Series]):
         series = self._series[labels] = self._make()
         return series
 
+    @abstractmethod
     def _make(self) -> _Series:
-        raise NotImplementedError
+        """A series that has counted nothing."""
 
+    @abstractmethod
     def _empty(self) -> Metric:
-        raise NotImplementedError
+        """The metric without a series."""
 
+    @abstractmethod
     def _show(self, family: Metric, labels: tuple[str, ...], series: _Series) -> None:
-        raise NotImplementedError
+        """Put a series into the metric."""
 
 
 class Counters(_Family[Tally]):

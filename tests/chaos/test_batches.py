@@ -6,7 +6,7 @@ import random
 import secrets
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from shared.stores.redis import RedisStore
 from tests.batches import ended, item, question, results, submit
 from tests.chaos.fleet import Fleet, Worker
 from tests.contract.process import eventually
-from tests.integration.conftest import until
+from tests.integration.conftest import Server, until
 from worker.leases import MAX_CRASHES
 from worker.native_batches.task import MOST_CRASHES
 
@@ -135,13 +135,7 @@ def test_every_item_comes_to_one_end_while_workers_and_redis_are_struck_down(fle
     batch = submitted(fleet, tmp_path, asked(count, draw))
     chaos = Chaos(fleet, batch, draw)
     chaos.begin()
-    for number in range(strikes):
-        instant = count * (number + draw.random()) // (strikes + 1)
-        eventually(lambda instant=instant: fleet.called() >= instant, STRUCK_WITHIN_S, "the work stands still")
-        chaos.strike()
-        if number == strikes // 2:
-            server.stop(signal.SIGKILL)
-            server.start()
+    struck_down(chaos, server, strikes, fleet.called, count)
     progress = at_its_end(fleet, batch)
     assert [worker.until_ready().stop() for worker in chaos.workers] == [0] * WORKERS
     calls = fleet.calls()
@@ -188,13 +182,7 @@ def test_half_of_a_batch_runs_at_the_batch_api_and_half_here_while_workers_and_r
     batch = submitted(fleet, tmp_path, items, mode="native")
     chaos = Chaos(fleet, batch, draw)
     chaos.begin()
-    for number in range(strikes):
-        instant = count // 2 * (number + draw.random()) // (strikes + 1)
-        eventually(lambda instant=instant: fleet.called() >= instant, STRUCK_WITHIN_S, "the work stands still")
-        chaos.strike()
-        if number == strikes // 2:
-            server.stop(signal.SIGKILL)
-            server.start()
+    struck_down(chaos, server, strikes, fleet.called, count // 2)
     progress = at_its_end(fleet, batch)
     assert [worker.until_ready().stop() for worker in chaos.workers] == [0] * WORKERS
     direct = [call["path"] for call in fleet.calls()].count("/v1/messages")
@@ -216,13 +204,7 @@ def test_a_batch_runs_at_the_batch_api_alone_while_workers_and_redis_are_struck_
     batch = submitted(fleet, tmp_path, items, mode="native")
     chaos = Chaos(fleet, batch, draw, most_hits=MOST_CRASHES - 2)
     chaos.begin()
-    for number in range(strikes):
-        instant = count * (number + draw.random()) // (strikes + 1) - count // strikes  # the first while it is sent
-        eventually(lambda instant=instant: chaos.kept() >= instant, STRUCK_WITHIN_S, "the work stands still")
-        chaos.strike()
-        if number == strikes // 2:
-            server.stop(signal.SIGKILL)
-            server.start()
+    struck_down(chaos, server, strikes, chaos.kept, count, early=count // strikes)  # the first while it is sent
     progress = at_its_end(fleet, batch)
     assert [worker.until_ready().stop() for worker in chaos.workers] == [0] * WORKERS
     direct = [call["path"] for call in fleet.calls()].count("/v1/messages")
@@ -230,6 +212,19 @@ def test_a_batch_runs_at_the_batch_api_alone_while_workers_and_redis_are_struck_
     assert chaos.struck.total() > strikes / 2, "it was over before it began"
     check(progress, fleet, tmp_path, count)
     assert (created(fleet), direct, progress.spent.native, progress.spent.direct) == (groups, 0, count, 0)
+
+
+def struck_down(
+    chaos: Chaos, server: Server, strikes: int, reached: Callable[[], int], work: int, early: int = 0
+) -> None:
+    """Strikes, each at a random instant of its share of the work, or `early` units before; half-way Redis is killed."""
+    for number in range(strikes):
+        instant = work * (number + chaos.draw.random()) // (strikes + 1) - early
+        eventually(lambda instant=instant: reached() >= instant, STRUCK_WITHIN_S, "the work stands still")
+        chaos.strike()
+        if number == strikes // 2:
+            server.stop(signal.SIGKILL)
+            server.start()
 
 
 def created(fleet: Fleet) -> int:
