@@ -139,7 +139,10 @@ class Executor:
     # --- whose turn it is -----------------------------------------------------------------------------
 
     async def _targets(self, turn: Turn) -> list[Target]:
-        """The keys that may be tried, in turn. Raises InvalidRequest, NotPermitted, TryLater, AuthFailed."""
+        """The keys that may be tried, in turn; those at which a try has failed come last.
+
+        Raises InvalidRequest, NotPermitted, TryLater, AuthFailed.
+        """
         provider, model = turn.pairs[turn.stands.index]
         job, found = turn.asked.job, await self._allowed(turn.asked.job, provider, model)
         for other in self._router.also_at(job, provider, model):
@@ -154,7 +157,9 @@ class Executor:
         if len(left) == 1:
             return left
         weights = self._limits.weights(left) if self._limits else [target.key.weight for target in left]
-        return self._router.in_turn(left, weights, job.session)
+        ordered = self._router.in_turn(left, weights, job.session)
+        failed = turn.stands.failed
+        return sorted(ordered, key=lambda target: (target.name, target.key.name) in failed) if failed else ordered
 
     async def _allowed(self, job: Job, provider: str, model: str) -> list[Target]:
         only = await self._budgets.provider_keys(job, provider, model) if self._budgets else None

@@ -58,6 +58,7 @@ class Place(msgspec.Struct, frozen=True):
     tries: int = 0
     waits: int = 0
     refused: frozenset[tuple[str, str]] = frozenset()
+    failed: frozenset[tuple[str, str]] = frozenset()
     since_ms: int | None = None
 
 
@@ -102,12 +103,14 @@ def place(attempts: Sequence[Attempt], providers: Sequence[str] = ()) -> Place:
         if attempt.then == Next.FALLBACK:
             found = Place(index=_after(found.index, attempt, providers))
             continue
-        refused = attempt.then == Next.NEXT_KEY
+        refused, failed = attempt.then == Next.NEXT_KEY, attempt.then == Next.RETRY
+        key = {(attempt.target, attempt.key)}
         found = Place(
             index=found.index,
-            tries=found.tries + (attempt.then == Next.RETRY),
+            tries=found.tries + failed,
             waits=found.waits + (attempt.then == Next.WAIT),
-            refused=found.refused | {(attempt.target, attempt.key)} if refused else frozenset(),
+            refused=found.refused | key if refused else frozenset(),
+            failed=found.failed | key if failed else found.failed,
             since_ms=attempt.started_ms if found.since_ms is None else found.since_ms,
         )
     return found

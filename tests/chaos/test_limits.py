@@ -253,8 +253,10 @@ def refused(calls: list[dict[str, Any]]) -> float:
 
 
 def test_a_revoked_key_an_overload_and_cut_answers_cost_no_job(start: Start, chaos_long: bool):
+    # While one key serves alone, each try is cut with a chance of 1 in 20: with the usual two retries one run in
+    # thirteen would lose a job of 600 (600 / 20**3), with six one in two million.
     overloaded_s = 60 if chaos_long else 3
-    fleet = start([{"value": key} for key in KEYS])
+    fleet = start([{"value": key} for key in KEYS], network={"max_retries": 6})
     jobs = submit(fleet, 600)
     conduct(fleet, KEYS[2], cut_every=20)
     with at_work(fleet):

@@ -146,6 +146,14 @@ async def test_a_session_keeps_its_key_until_that_is_refused(place):
     assert moved[0] != keys[0]
 
 
+async def test_after_a_failed_try_another_key_is_asked_first(place):
+    usual = (await place.ended(session="s")).outcome.headers["x-bf-key"]
+    place.conduct(usual, cut_every=1)
+    ended = await place.ended(session="s")
+    assert [attempt.then for attempt in ended.attempts] == ["retry", ""]
+    assert ended.attempts[0].key == usual != ended.attempts[1].key
+
+
 async def test_a_configured_fallback_serves_when_the_wait_would_be_long(place):
     place.conduct(*KEYS, requests_per_minute=1, burst_s=1)
     ended = [await place.ended(model="poor", lane=Lane.INTERACTIVE) for _ in range(4)]

@@ -131,6 +131,11 @@ def test_keys_that_refused_the_job_are_remembered_until_a_try_that_counts():
     assert place(attempts(["next_key", "retry"], AuthFailed, "ab")).refused == frozenset()
 
 
+def test_keys_at_which_tries_failed_are_remembered_until_the_next_target():
+    assert place(attempts(["retry", "wait", "retry"], keys="abc")).failed == {("p/m", "a"), ("p/m", "c")}
+    assert place(attempts(["retry", "fallback"], keys="ab")).failed == frozenset()
+
+
 def test_after_a_call_that_may_be_running_the_targets_of_the_same_provider_are_passed_over():
     providers = ["openai", "openai", "azure"]
     assert place(attempts(["fallback"], TimedOut), providers).index == 2
