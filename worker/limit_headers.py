@@ -5,8 +5,8 @@
     OpenAI, xAI,       x-ratelimit-{limit,remaining,reset}-{requests,tokens}   a duration (`6m0s`, `26ms`) or seconds
     Azure                ; Azure: x-ratelimit-renewalperiod-* is the period,   until all is there again
                          in seconds, and -1 means nothing
-    Anthropic          anthropic-ratelimit-{requests,tokens,input-tokens,      a time (RFC 3339) at which all is there
-                         output-tokens}-{limit,remaining,reset}                again
+    Anthropic          anthropic-ratelimit-{requests,tokens,input-tokens,      not read: a time by Anthropic's clock,
+                         output-tokens}-{limit,remaining}, a minute's          not ours
     Groq               OpenAI's; `requests` are a day's, `tokens` a minute's   a duration, as OpenAI's
     Mistral            x-ratelimit-{limit,remaining}-{req-minute,              not told
                          req-10-second,tokens-minute}
@@ -26,7 +26,7 @@
 Seen in recorded answers of OpenAI, Azure, Anthropic, Groq, Mistral, Together and xAI; else the vendors' pages:
 https://console.groq.com/docs/rate-limits, https://inference-docs.cerebras.ai/support/rate-limits,
 https://docs.together.ai/docs/rate-limits, https://docs.x.ai/developers/rate-limits,
-https://openrouter.ai/docs/api/reference/limits.
+https://openrouter.ai/docs/api/reference/limits, https://docs.anthropic.com/en/api/rate-limits.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _common(name: str, *, kind: str = "", period_s: float | None = None, window:
 
 def _anthropic(kind: str, name: str) -> _Names:
     start = f"anthropic-ratelimit-{name}"
-    return _Names(kind, f"{start}-limit", f"{start}-remaining", f"{start}-reset")
+    return _Names(kind, f"{start}-limit", f"{start}-remaining", period_s=_MINUTE)
 
 
 _ANY = (
@@ -125,10 +125,13 @@ _OWN: dict[str, tuple[_Names, ...]] = {
     ),
 }
 """Of the vendors where such a name means something else."""
+_REMAINING = frozenset(names.remaining for rows in (_ANY, *_OWN.values()) for names in rows)
 
 
 def scarce(provider: str, headers: Mapping[str, str], now_s: float) -> list[Told]:
     """The limits of which less than half is left; headers that cannot be read tell nothing."""
+    if not any(map(headers.__contains__, _REMAINING)):
+        return []
     found = (_read(names, headers, now_s) for names in _OWN.get(provider, _ANY) if names.remaining in headers)
     return [told for told in found if told]
 

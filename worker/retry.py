@@ -90,6 +90,8 @@ RETRIED: dict[type[ProviderError], bool] = {
 
 FALLS_BACK = frozenset({AuthFailed, Garbled, RateLimited, Overloaded, Unreachable, TimedOut})
 """A request the provider rejected as wrong is wrong elsewhere too."""
+MISSING = 404
+"""But a model that this provider has not, or not any more, may be at the next."""
 
 
 def place(attempts: Sequence[Attempt], providers: Sequence[str] = ()) -> Place:
@@ -168,7 +170,7 @@ def decide(
         delay = _delay(error, stands.tries, initial_ms, most_ms, scale)
         if delay <= min(PATIENCE_S, chances.left_s):
             return Decision(Next.RETRY, delay)
-    falls_back = type(error) in FALLS_BACK or elsewhere
+    falls_back = type(error) in FALLS_BACK or elsewhere or error.upstream_status == MISSING
     return Decision(Next.FALLBACK if chances.more_targets and falls_back else Next.FAIL)
 
 

@@ -142,7 +142,7 @@ class AllowedTool(msgspec.Struct):
     name: str | None = None
 
 
-class ToolChoice(msgspec.Struct):
+class ToolChoice(msgspec.Struct, omit_defaults=True):
     """`tool_choice` in its object form; `mode` and `tools` are those of `allowed_tools`."""
 
     type: str
@@ -151,7 +151,7 @@ class ToolChoice(msgspec.Struct):
     tools: list[AllowedTool] = []
 
 
-class TextFormat(msgspec.Struct):
+class TextFormat(msgspec.Struct, omit_defaults=True):
     """`text.format`: `text`, `json_object` or a flat `json_schema`."""
 
     type: str
@@ -190,6 +190,46 @@ class Request(msgspec.Struct):
     safety_identifier: str | None = None
     user: str | None = None
     stream: bool | None = None
+
+
+# --- what we ask providers to count ---------------------------------------------------------------
+
+
+class WrittenPart(msgspec.Struct, omit_defaults=True):
+    """A part of a message."""
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+    image_url: str | None = None
+    detail: str | None = None
+    file_data: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+
+
+class WrittenItem(msgspec.Struct, omit_defaults=True):
+    """An item of the input: a message, a call or what a function answered."""
+
+    type: str
+    role: str | None = None
+    content: str | list[WrittenPart] | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+    output: str | None = None
+
+
+class CountRequest(msgspec.Struct, omit_defaults=True):
+    """A body of `POST /responses/input_tokens`."""
+
+    model: str
+    input: list[WrittenItem]
+    tools: list[Tool] | None = None
+    tool_choice: str | ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning: ReasoningConfig | None = None
+    text: TextConfig | None = None
 
 
 # --- stored conversations --------------------------------------------------------------------------

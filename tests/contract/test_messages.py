@@ -108,9 +108,16 @@ def test_tokens_are_counted(claude: anthropic.Anthropic):
     assert counted.input_tokens == claude.messages.create(**message()).usage.input_tokens
 
 
-def test_tokens_of_a_provider_that_counts_none_are_a_400_that_says_so(claude: anthropic.Anthropic):
-    with pytest.raises(anthropic.BadRequestError, match="model: provider 'openai' cannot do this"):
-        claude.messages.count_tokens(model="openai/gpt-4o-mini", messages=turn())
+def test_tokens_of_a_conversation_are_counted_by_openai_too(claude: anthropic.Anthropic):
+    model = f"openai/{GPT}"
+    question = claude.messages.count_tokens(model=model, messages=turn())
+    assert question.input_tokens == claude.messages.create(**message(model=model)).usage.input_tokens
+    call = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Oslo"}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "rain and wind"}
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}
+    turns = [*turn(USE_WEATHER), {"role": "assistant", "content": [call]}, *turn([result, image])]
+    asked = {"tools": TOOLS, "tool_choice": {"type": "any"}, "system": "Be brief.", "messages": turns}
+    assert claude.messages.count_tokens(model=model, **asked).input_tokens > question.input_tokens
 
 
 @pytest.mark.parametrize("prefix", ["", "anthropic/"])

@@ -111,11 +111,12 @@ REFUSED = "sim-401+words-9"
 
 
 @BOTH
-def test_a_fallback_answers_when_the_first_choice_fails(gateway: Gateway, ledger: Ledger, surface, user):
+@pytest.mark.parametrize("first", [REFUSED, "sim-404+words-9"])
+def test_a_fallback_answers_when_the_first_choice_fails(gateway: Gateway, ledger: Ledger, surface, user, first):
     other = "openai/gpt-4o-mini" if surface == "anthropic" else "anthropic/claude-haiku-5-5"
-    answer = ask(gateway.url, "POST", PATHS[surface], marked(surface, user, model=REFUSED, fallbacks=[other]))
+    answer = ask(gateway.url, "POST", PATHS[surface], marked(surface, user, model=first, fallbacks=[other]))
     assert answer.status == 200, answer.body
-    assert [call["model"] for call in ledger.calls(user)] == [REFUSED, other.partition("/")[2]]
+    assert [call["model"] for call in ledger.calls(user)] == [first, other.partition("/")[2]]
 
 
 @BOTH

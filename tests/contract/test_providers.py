@@ -194,6 +194,14 @@ def test_both_sdks_hear_each_provider_at_its_address(
         assert credentials & set(call["headers"]["names"]) == ({header} if header else set())
 
 
+def test_tokens_are_counted_by_azure_and_by_ollama_they_are_not(claude: anthropic.Anthropic, gpt: openai.OpenAI):
+    assert claude.messages.count_tokens(model="azure/gpt-4o", messages=turn("one two three")).input_tokens == 3
+    with pytest.raises(anthropic.BadRequestError, match="model: provider 'ollama' cannot do this"):
+        claude.messages.count_tokens(model="ollama/llama3.1:8b", messages=turn())
+    with pytest.raises(openai.BadRequestError, match="model: provider 'ollama' cannot do this"):
+        gpt.responses.input_tokens.count(model="ollama/llama3.1:8b", input="one two three")
+
+
 def test_claude_on_vertex_counts_tokens_and_is_passed_through(gateway: Gateway, claude: anthropic.Anthropic):
     counted = claude.messages.count_tokens(model="vertex/claude-sonnet-5", messages=turn("one two three"))
     assert counted.input_tokens == 3

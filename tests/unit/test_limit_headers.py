@@ -1,9 +1,12 @@
 """What headers tell of limits, in the forms that the vendors send."""
 
+import re
+
 import pytest
 
 from shared.errors import Quota
 from worker.limit_headers import Told, scarce, spent_s, untouched, used_up
+from worker.limit_scripts import GATE
 
 NOW_S = 1_800_000_000.0
 
@@ -31,8 +34,8 @@ def test_a_limit_of_which_less_than_half_is_left_is_told(headers, expected):
     assert scarce("openai", headers, NOW_S) == [expected]
 
 
-def test_anthropics_limits_are_told_by_kind():
-    reset = "2027-01-15T08:01:00Z"  # a minute after NOW_S
+@pytest.mark.parametrize("reset", ["2027-01-15T08:01:00Z", "2027-01-15T07:00:00Z", "2027-01-15T10:00:00Z"])
+def test_anthropics_limits_are_told_by_kind_and_a_minutes_whatever_its_clock_says(reset):
     headers = {}
     for name, limit in (("requests", 50), ("input-tokens", 30_000), ("output-tokens", 8000)):
         for what, value in (("limit", limit), ("remaining", 0), ("reset", reset)):
@@ -42,6 +45,38 @@ def test_anthropics_limits_are_told_by_kind():
         Told("input", 30_000, 30_000, 2),
         Told("output", 8000, 8000, 7.5),
     ]
+
+
+def test_every_kind_that_headers_tell_is_one_that_the_workers_share():
+    """What is stored under another name holds nobody back."""
+    kinds = re.search(r"local KINDS = \{([^}]*)\}", GATE)
+    shared = set(re.findall(r"'([\w-]+)'", kinds[1]))
+    vendors = ("", "groq", "openrouter", "together")
+    found = {
+        one.kind
+        for vendor in vendors
+        for reset in ("1s", "30m", "12h")
+        for one in scarce(vendor, _Whatever(reset), NOW_S)
+    }
+    assert {"requests-hour", "requests-day", "tokens-burst", "input", "output"} < found <= shared
+
+
+class _Whatever(dict):
+    """Headers of every name: one of a hundred is left until `reset`."""
+
+    def __init__(self, reset):
+        super().__init__()
+        self.reset = reset
+
+    def __contains__(self, name):
+        return True
+
+    def __getitem__(self, name):
+        said = {"limit": "100", "remaining": "1", "reset": self.reset}
+        return next((said[word] for word in name.split("-") if word in said), "")
+
+    def get(self, name, default=None):
+        return self[name] if name else default
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ def error(kind, **facts):
         (error(Overloaded), 2, BATCH, Decision(Next.WAIT, 0.5)),
         (error(Overloaded), 2, ASYNC_MORE, Decision(Next.FALLBACK)),
         (error(Rejected, upstream_status=400), 0, MORE, Decision(Next.FAIL)),
+        (error(Rejected, upstream_status=404), 0, ALONE, Decision(Next.FAIL)),
+        (error(Rejected, upstream_status=404), 0, MORE, Decision(Next.FALLBACK)),
         (error(RateLimited, upstream_status=402, should_retry=False), 0, ALONE, Decision(Next.FAIL)),
         (error(RateLimited, upstream_status=402, should_retry=False), 0, MORE, Decision(Next.FALLBACK)),
         (error(RateLimited, upstream_status=402, should_retry=False), 0, KEYS, Decision(Next.NEXT_KEY)),

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.chat import ChatRequest, ChatResponse, Usage
-from shared.errors import ProviderError, Unsupported
+from shared.errors import ProviderError
 from shared.jobs import Job
 from shared.sse import FrameReader
 from worker.providers.base import Adapter, Model, Reader, Rendered, Row, StreamParser, StreamTap
-from worker.providers.openai import errors, stream
+from worker.providers.openai import count, errors, stream
 from worker.providers.openai import request as requests
 from worker.providers.openai import response as answers
 from worker.providers.openai.messages import WIRE
 
-_PATHS = {"chat": "/chat/completions", "embeddings": "/embeddings", "models": "/models"}
+_PATHS = {
+    "chat": "/chat/completions",
+    "count_tokens": count.PATH,
+    "embeddings": "/embeddings",
+    "models": "/models",
+}
 
 
 class OpenAI:
@@ -23,13 +28,7 @@ class OpenAI:
     wire = WIRE
 
     def path(self, operation: str, model: str = "", *, stream: bool = False) -> str:
-        """URL path below the row's base_url for `chat`, `embeddings` or `models`.
-
-        Raises:
-            Unsupported: the wire counts no tokens.
-        """
-        if operation not in _PATHS:
-            raise _no_such(operation)
+        """URL path below the row's base_url for a job's operation."""
         return _PATHS[operation]
 
     def headers(self, row: Row, key: str, client: Mapping[str, str]) -> dict[str, str]:
@@ -54,11 +53,11 @@ class OpenAI:
 
     def render(self, request: ChatRequest, row: Row, operation: str = "chat") -> Rendered:
         """See `request.render`."""
-        return requests.render(request, row)
+        return requests.render(request, row, counted=operation == "count_tokens")
 
     def count(self, body: bytes) -> int:
-        """Raise Unsupported: the wire counts no tokens."""
-        raise _no_such("count_tokens")
+        """See `count.tokens`."""
+        return count.tokens(body)
 
     def parse(self, body: bytes, row: Row) -> ChatResponse:
         """See `response.parse`."""
@@ -91,10 +90,6 @@ class OpenAI:
     def next_page(self, body: bytes) -> str:
         """There is none: the list is whole."""
         return ""
-
-
-def _no_such(operation: str) -> Unsupported:
-    return Unsupported(f"Chat Completions has no operation {operation!r}.", code="unsupported_operation")
 
 
 OPENAI: Adapter = OpenAI()

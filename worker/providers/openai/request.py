@@ -14,6 +14,7 @@ from shared.wire import openai_chat as wire
 from worker.providers.base import Rendered, Row
 from worker.providers.call_ids import without_seals
 from worker.providers.losses import Losses
+from worker.providers.openai import count
 from worker.providers.openai.messages import render_messages
 
 _ENCODER = msgspec.json.Encoder()
@@ -89,12 +90,14 @@ def _with_usage(options: Raw) -> Raw:
     return Raw(_ENCODER.encode(fields))
 
 
-def render(request: ChatRequest, row: Row) -> Rendered:
-    """A canonical request for the provider of `row`.
+def render(request: ChatRequest, row: Row, *, counted: bool = False) -> Rendered:
+    """A canonical request for the provider of `row`, to be answered or, when `counted`, only counted.
 
     Raises:
-        Unsupported: naming the field that this wire cannot express.
+        Unsupported: naming the field that this wire cannot express, or the model of a provider that does not count.
     """
+    if counted:
+        count.check(row)
     losses = Losses(row.name, request)
     for field in request.foreign:
         losses.drop_field(field)
@@ -124,7 +127,7 @@ def render(request: ChatRequest, row: Row) -> Rendered:
         stream_options=wire.StreamOptions(include_usage=True) if request.stream and row.stream_usage else None,
     )
     setattr(body, row.max_tokens_field, request.max_tokens)
-    return Rendered(_ENCODER.encode(body), losses.names())
+    return Rendered(_ENCODER.encode(count.asking(body) if counted else body), losses.names())
 
 
 _Value = TypeVar("_Value", int, str)
@@ -161,12 +164,9 @@ def _tools(request: ChatRequest, row: Row, losses: Losses) -> tuple[list[wire.To
             return tools, "required"
         case "tool":
             return tools, wire.ToolChoice(type="function", function=wire.FunctionName(choice.names[0]))
-        case "subset" if row.strict_fields:
+        case "subset":  # only OpenAI itself knows `allowed_tools`, and its own clients are passed through
             kept = [tool for tool in tools if tool.function and tool.function.name in choice.names]
             return kept, "required"
-        case "subset":
-            named = [wire.NamedTool(wire.FunctionName(name)) for name in choice.names]
-            return tools, wire.ToolChoice(type="allowed_tools", allowed_tools=wire.AllowedTools("required", named))
 
 
 def _freely_chosen(choice: ToolChoice, tools: list[wire.Tool], row: Row, losses: Losses) -> list[wire.Tool]:
