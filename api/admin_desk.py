@@ -19,8 +19,8 @@ from shared.governance_keyring import Keyring
 from shared.governance_meters import Meter, Reading, read_meter
 from shared.governance_records import CUSTOMERS, KEYS, TEAMS, GovernanceRecords, Shelf, new_value
 from shared.governance_settings import Customer, Team, VirtualKey
-from shared.ids import digest, job_id
-from shared.settings import ClientSettings
+from shared.ids import digest, job_id, now_ms
+from shared.settings import Settings
 from shared.stores.redis import RedisStore
 
 View = dict[str, Any]
@@ -42,11 +42,12 @@ class Meters:
 class KeyDesk:
     """Virtual keys. Every method may raise StoreError."""
 
-    def __init__(self, keyring: Keyring, records: GovernanceRecords, meters: Meters, client: ClientSettings) -> None:
+    def __init__(self, keyring: Keyring, records: GovernanceRecords, meters: Meters, settings: Settings) -> None:
         self._keyring = keyring
         self._shelf = records.keys
         self._meters = meters
-        self._client = client
+        self._client = settings.client
+        self._providers = settings.providers
 
     async def create(self, body: bytes) -> View:
         """A new key, shown with its value this once. Raises InvalidRequest, Conflict."""
@@ -54,6 +55,8 @@ class KeyDesk:
             name="", max_jobs=self._client.max_jobs_per_key, max_running_jobs=self._client.max_running_jobs_per_key
         )
         key, value = self._checked(changed_key(usual, body)), new_value()
+        if key.expires_ms is not None and key.expires_ms <= now_ms():
+            raise InvalidRequest("expires_at: expected a time to come.", param="expires_at")
         key = replace(key, hash=digest(value.encode()))
         owner = owner_of_digest(key.hash)
         key = replace(key, id=f"vk_{owner.removeprefix('vk:')}")
@@ -74,7 +77,7 @@ class KeyDesk:
     async def change(self, key_id: str, body: bytes) -> View:
         """The key with what the body says. Raises NotFound, InvalidRequest, Conflict."""
         grant = self._own(key_id)
-        return await self._put(grant, self._checked(changed_key(grant.key, body)))
+        return await self._put(grant, self._checked(changed_key(grant.key, body), grant.key))
 
     async def revoke(self, key_id: str) -> View:
         """The key, no longer active. Raises NotFound, Conflict."""
@@ -86,7 +89,7 @@ class KeyDesk:
         grant = self._own(key_id)
         await self._shelf.forget(grant.owner)
         await self._keyring.refresh(KEYS, grant.owner)
-        return {"id": key_id, "object": "virtual_key", "deleted": True}
+        return {"id": grant.key.id, "object": "virtual_key", "deleted": True}
 
     async def _put(self, grant: Grant, key: VirtualKey) -> View:
         await self._shelf.change(grant.owner, key)
@@ -97,8 +100,14 @@ class KeyDesk:
         readings = await self._meters.read(grant.meters())
         return views.key_view(grant.key, readings, configured=self._configured(grant), value=value)
 
-    def _checked(self, key: VirtualKey) -> VirtualKey:
+    def _checked(self, key: VirtualKey, before: VirtualKey | None = None) -> VirtualKey:
         """Raises InvalidRequest for what refers to nothing, Conflict for a name that is taken."""
+        named = {config.provider for each in (before,) if each for config in each.provider_configs or ()}
+        for config in key.provider_configs or ():
+            if self._providers and config.provider not in {*self._providers, *named}:
+                there = ", ".join(self._providers)
+                message = f"provider_configs: there is no provider {config.provider!r}; there are: {there}."
+                raise InvalidRequest(message, param="provider_configs")
         for name, value, among in (
             ("team_id", key.team_id, self._keyring.teams),
             ("customer_id", key.customer_id, self._keyring.customers),

@@ -16,8 +16,17 @@ from shared.settings import ClientSettings
 _HERE = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?")
 _CLOSED = ("/admin", "/api", "/console", "/metrics")
 _METHODS = b"GET, POST, PUT, DELETE, PATCH, OPTIONS, HEAD"
-_SHOWN = b"x-bf-job-id, x-bf-async-status, request-id, x-request-id, retry-after, retry-after-ms, x-should-retry"
-"""Ours that a page's script may read."""
+_SHOWN = ", ".join(
+    (
+        *("request-id", "x-request-id", "x-bf-job-id", "x-bf-async-status"),
+        *("retry-after", "retry-after-ms", "x-should-retry"),
+        *("x-bf-provider", "x-bf-model", "x-bf-key", "x-bf-fallback-index", "x-bf-dropped", "x-bf-models-missing"),
+        *("x-bf-cache-hit", "x-bf-cache-id", "x-bf-cache-similarity", "x-bf-cache-threshold"),
+        *("accept-ranges", "content-range", "content-disposition"),
+    )
+).encode()
+"""What of an answer a page's script may read besides what browsers always show: all that answers carry of ours. Each by
+its name, for with credentials a browser takes `*` literally."""
 _MAX_AGE_S = b"86400"
 
 Headers = list[tuple[bytes, bytes]]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,20 +14,12 @@ import click
 from msgspec.structs import replace
 
 from deploy.config_report import config_report
+from deploy.first import default_data_dir, refuse_taken, settings_of, with_folder
 from shared import logs
 from shared.config_file import Loaded, load
 from shared.masked import SettingsError
-from shared.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def default_data_dir(environ: Mapping[str, str]) -> Path:
-    """`$XDG_DATA_HOME/hermod`, else `~/.local/share/hermod` (XDG Base Directory Specification 0.8)."""
-    base = Path(environ.get("XDG_DATA_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".local" / "share") / "hermod"
 
 
 _host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -174,7 +165,8 @@ def api(  # noqa: PLR0913 - its options
 ) -> None:
     """Run one API process: it faces clients and holds no provider key."""
     logs.configure(log_format, log_level)
-    settings = _loaded(config, data_dir, secrets=False)
+    settings = settings_of("api", config, data_dir)
+    refuse_taken(host, port)
     if metrics_port is not None:
         settings = replace(settings, client=replace(settings.client, metrics_port=metrics_port))
     from api.server import serve  # noqa: PLC0415 - each command loads only what it runs
@@ -200,7 +192,7 @@ def worker(
 ) -> None:
     """Run one worker process: it calls the providers."""
     logs.configure(log_format, log_level)
-    settings = _loaded(config, data_dir, secrets=True)
+    settings = settings_of("worker", config, data_dir)
     if metrics_port is not None:
         settings = replace(settings, worker=replace(settings.worker, metrics_port=metrics_port))
     from worker.main import run  # noqa: PLC0415 - each command loads only what it runs
@@ -234,6 +226,7 @@ def simulate(host: str, port: int, log_format: logs.LogFormat, log_level: logs.L
         turned = Knobs(**knobs)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--error-kind") from error
+    refuse_taken(host, port)
     serve(host, port, turned)
 
 
@@ -251,7 +244,7 @@ def check(config: str | None, data_dir: Path | None) -> None:
         loaded = load(config, os.environ, secrets=True)
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
-    settings = _with_folder(loaded.settings, data_dir)
+    settings = with_folder(loaded.settings, data_dir)
     click.echo("\n".join(config_report(Loaded(settings=settings, warnings=loaded.warnings), config)))
 
 
@@ -275,24 +268,6 @@ def hash_password(password: str) -> None:
     from argon2 import PasswordHasher  # noqa: PLC0415 - each command loads only what it runs
 
     click.echo(PasswordHasher().hash(password))
-
-
-def _loaded(config: str | None, data_dir: Path | None, *, secrets: bool) -> Settings:
-    try:
-        loaded = load(config, os.environ, secrets=secrets)
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from error
-    for warning in loaded.warnings:
-        logger.warning("%s", warning)
-    return _with_folder(loaded.settings, data_dir)
-
-
-def _with_folder(settings: Settings, data_dir: Path | None) -> Settings:
-    """The settings with the object store's place filled in when they name none."""
-    if settings.object_store.path or settings.object_store.endpoint:
-        return settings
-    folder = (data_dir or default_data_dir(os.environ)).resolve() / "objects"
-    return replace(settings, object_store=replace(settings.object_store, path=str(folder)))
 
 
 if __name__ == "__main__":

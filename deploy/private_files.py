@@ -10,6 +10,7 @@ from typing import Any
 
 from shared import bifrost_settings
 from shared.config_environment import SECRET_VARIABLES
+from shared.config_governance import ADMIN_VARIABLES
 from shared.config_section import REFERENCE
 
 _OF_WORKERS = frozenset({"base_url", "ca_cert_pem", "extra_headers"})
@@ -82,6 +83,16 @@ def api_environment(document: dict[str, Any], environ: dict[str, str]) -> dict[s
     """
     shown = {name: value for name, value in api_document(document).items() if name != "providers"}
     secret = {*_references(document), *SECRET_VARIABLES}.difference(_references(shown))
+    return {name: value for name, value in environ.items() if name not in secret}
+
+
+def worker_environment(document: dict[str, Any], environ: dict[str, str]) -> dict[str, str]:
+    """The environment without what only lets people and programs in: it is the API that asks for it."""
+    client = document.get("client") or {}
+    asked = _references([document.get("admin"), client.get("required_headers")])
+    rest = {name: value for name, value in document.items() if name != "admin"}
+    rest["client"] = _left(client, frozenset({"required_headers"}))
+    secret = {*asked, *ADMIN_VARIABLES}.difference(_references(rest))
     return {name: value for name, value in environ.items() if name not in secret}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import random
 import socket
 from collections.abc import Awaitable, Callable
@@ -38,6 +40,18 @@ def why_not_bindable(host: str, port: int) -> str | None:
     except OSError as error:
         return error.strerror or str(error)
     return None
+
+
+def why_not_served(host: str, port: int) -> str | None:
+    """For a person: which port cannot be listened on, why, and what to do about it; None when it can."""
+    reason = why_not_bindable(host, port)
+    if reason is None:
+        return None
+    what_to_do = {
+        os.strerror(errno.EADDRINUSE): "stop what uses it or choose another --port",
+        os.strerror(errno.EACCES): "choose a --port from 1024 on",
+    }
+    return f"cannot listen on {host}:{port} ({reason}): {what_to_do.get(reason, 'choose another --host')}"
 
 
 def free_port() -> int:

@@ -9,8 +9,6 @@ hermod up ─┬─ Redis          data-dir/redis
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,20 +17,25 @@ from urllib.parse import urlsplit
 
 import click
 import msgspec
+from redis.exceptions import RedisError
 
-from deploy.private_files import api_document, api_environment, lock, write_document
-from deploy.probes import free_port, http_status, listens, redis_answers, until, url_of, why_not_bindable
+from deploy.first import place_of, with_folder
+from deploy.private_files import api_document, api_environment, lock, worker_environment, write_document
+from deploy.probes import free_port, http_status, listens, redis_answers, until, url_of, why_not_served
 from deploy.processes import Child, Command, Household
 from deploy.redis_server import RedisServer, prepare
 from deploy.start_lines import Running, start_lines
 from shared.config_environment import simulator_config
 from shared.config_file import load, read_document
+from shared.errors import StoreError
 from shared.logs import LogFormat, LogLevel
 from shared.masked import mask_url
 from shared.settings import Settings
+from shared.stores.redis import RedisStore
 
 _STOP_ORDER = ("api", "worker", "simulator", "redis")
 _STARTS_WITHIN_S = 30.0
+_REDIS_ANSWERS_WITHIN_S = 10.0
 _GIVE_UP_AFTER_RESTARTS = 3
 _API_STOPS_WITHIN_S = 30.0  # it lets open requests end for 25 s
 _STOP_MARGIN_S = 5.0  # what a worker may take beyond its grace
@@ -107,9 +110,8 @@ class Gateway:
         self._run_dir = options.data_dir / "run"
         self._lock = _take(options.data_dir, self._run_dir)
         self._log_options = ("--log-format", options.log_format, "--log-level", options.log_level)
-        reason = why_not_bindable(options.host, options.port)
-        if reason:
-            raise CannotStart(_cannot_listen(options.host, options.port, reason))
+        if reason := why_not_served(options.host, options.port):
+            raise CannotStart(reason)
 
     async def start(self) -> None:
         """Brings the parts up in the order in which they need each other, and says what runs where.
@@ -126,7 +128,7 @@ class Gateway:
         running = Running(
             url=url_of(options.host, options.port),
             redis=redis,
-            objects=_objects(self._settings, options.data_dir),
+            objects=place_of(with_folder(self._settings, options.data_dir).object_store),
             workers=options.workers,
             settings=self._settings,
             simulator=simulator,
@@ -145,13 +147,27 @@ class Gateway:
         """What Redis there is, for people."""
         configured = (self._document.get("redis") or {}).get("url") or self._environ.get("HERMOD_REDIS_URL")
         if configured:
-            return f"{mask_url(self._settings.redis.url)} (yours)"
+            return await self._configured_redis()
         server = prepare(self._options.data_dir / "redis", self._environ)
         child = self._start("redis", server.arguments, keep_open=(self._lock,))
         if not await until(lambda: _redis_up(server, child), _STARTS_WITHIN_S):
             raise CannotStart(f"the Redis server does not start; see {server.log or 'the lines above'}")
         self._environ["HERMOD_REDIS_URL"] = server.url
         return f"{mask_url(server.url)} ({server.label})"
+
+    async def _configured_redis(self) -> str:
+        """The same, once it has answered: nothing else is of use before."""
+        url = self._settings.redis.url
+        store = RedisStore(url)  # says why it does not answer
+        try:
+            if not await until(lambda: _serves(store), _REDIS_ANSWERS_WITHIN_S):
+                raise CannotStart(
+                    f"Redis at {mask_url(url)} does not answer, see above: start it, or leave redis.url and "
+                    "HERMOD_REDIS_URL unset for one of Hermod's own"
+                )
+        finally:
+            await store.close()
+        return f"{mask_url(url)} (yours)"
 
     async def _start_simulator(self) -> str:
         """Its URL."""
@@ -184,7 +200,7 @@ class Gateway:
                 name=f"worker-{number}",
                 role="worker",
                 arguments=_hermod("worker", "--config", worker_config, *common),
-                environment=self._environ,
+                environment=worker_environment(self._document, self._environ),
                 stop_within_s=self._settings.worker.grace_s + _STOP_MARGIN_S,
             )
             self.household.start(command)
@@ -234,25 +250,17 @@ async def _redis_up(server: RedisServer, child: Child) -> bool:
     return child.restarts >= _GIVE_UP_AFTER_RESTARTS or await redis_answers(server.url)
 
 
+async def _serves(store: RedisStore) -> bool:
+    try:
+        await store.call("PING")
+    except (StoreError, RedisError):
+        return False
+    return True
+
+
 def _hermod(*arguments: str) -> tuple[str, ...]:
     # -P: a folder named `api` or `deploy` where the operator happens to stand must not be imported instead of ours
     return (sys.executable, "-P", "-m", "deploy.cli", *arguments)
-
-
-def _objects(settings: Settings, data_dir: Path) -> str:
-    store = settings.object_store
-    return (
-        f"S3 at {store.endpoint}, bucket {store.bucket}" if store.endpoint else store.path or f"{data_dir / 'objects'}"
-    )
-
-
-def _cannot_listen(host: str, port: int, reason: str) -> str:
-    """What to do about it depends on what is wrong: the port, or the address."""
-    what_to_do = {
-        os.strerror(errno.EADDRINUSE): "stop what uses it or choose another --port",
-        os.strerror(errno.EACCES): "choose a --port from 1024 on",
-    }
-    return f"cannot listen on {host}:{port} ({reason}): {what_to_do.get(reason, 'choose another --host')}"
 
 
 def _refuse_loop(settings: Settings, options: Options) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ from shared.settings import (
 _NOTHING: frozenset[str] = frozenset()
 _LAST_PORT = 65_535
 _ENCRYPTION_KEY_BYTES = 32
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{1,61}[A-Za-z0-9]")
+"""What the S3 client takes for a bucket's name: wider than AWS, for older stores have names of their own."""
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -42,12 +45,13 @@ class Loaded(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
-def load(path: str | None, environ: Mapping[str, str], *, secrets: bool) -> Loaded:
+def load(path: str | None, environ: Mapping[str, str], *, secrets: bool, administration: bool = True) -> Loaded:
     """Settings from the file at `path`, or from the usual environment variables when it is None.
 
     A file without a section `providers` gets the providers of the environment. With `secrets=False`, as in the API
     process, which calls no provider, neither keys nor base URLs nor extra headers of providers are read: they are
-    empty and their references stay unresolved.
+    empty and their references stay unresolved. With `administration=False`, as in a worker, which lets nobody in,
+    the same holds for section `admin` and `client.required_headers`.
 
     Raises:
         SettingsError: naming the path of the field that is wrong.
@@ -60,10 +64,11 @@ def load(path: str | None, environ: Mapping[str, str], *, secrets: bool) -> Load
     client = _client(client_section, warnings)
     prices = (*own_prices(top.section("prices")), *bifrost_prices(section, warnings))
     governance = Governance(section, client, warnings)
+    admin = top.section("admin")
     settings = Settings(
         client=client,
         virtual_keys=governance.virtual_keys,
-        governance=governance_settings(governance, client_section, top.section("admin"), environ),
+        governance=governance_settings(governance, (client_section, admin) if administration else None, environ),
         providers=providers(top.section("providers"), warnings, secrets=secrets),
         redis=_redis(top.section("redis"), environ, warnings),
         object_store=_object_store(top.section("object_store"), warnings),
@@ -174,6 +179,8 @@ def _object_store(store: Section, warnings: list[str]) -> ObjectStoreSettings:
     )
     if settings.path and settings.endpoint:
         raise store.fail("path", "give either a folder (path) or an S3 server (endpoint)")
+    if settings.endpoint and not _BUCKET.fullmatch(settings.bucket):
+        raise store.fail("bucket", "expected 3 to 63 letters, digits, dots and hyphens, as S3 names buckets")
     if settings.endpoint and "/" in settings.endpoint:
         raise store.fail("endpoint", "expected host or host:port; object_store.secure chooses http or https")
     if (settings.access_key is None) != (settings.secret_key is None):

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from shared import bifrost_settings
 from shared.config_section import REFERENCE, Section
 from shared.governance_settings import (
@@ -28,6 +30,7 @@ NANO = 1_000_000_000
 _SHORTEST_TOKEN = 16
 _SHORTEST_PASSWORD = 12
 _ARGON2ID = "$argon2id$"
+ADMIN_VARIABLES = frozenset({"HERMOD_ADMIN_PASSWORD", "HERMOD_ADMIN_TOKEN"})
 MOST_DOLLARS = 9_000_000
 """Nano-dollars beyond it are no longer exact in Redis' scripts."""
 
@@ -172,17 +175,16 @@ class Governance:
 
 
 def governance_settings(
-    governance: Governance, client: Section, admin: Section, environ: Mapping[str, str]
+    governance: Governance, doors: tuple[Section, Section] | None, environ: Mapping[str, str]
 ) -> GovernanceSettings:
-    """All but the virtual keys. Raises SettingsError."""
-    admin_settings = _admin(admin, environ)
+    """All but the virtual keys. `doors` are `client` and `admin`, None where nobody is let in. Raises SettingsError."""
+    shared = GovernanceSettings(teams=governance.teams, customers=governance.customers)
+    if doors is None:
+        return shared
+    client, admin = doors
+    read = replace(shared, required_headers=_required_headers(client), admin=_admin(admin, environ))
     admin.finish()
-    return GovernanceSettings(
-        teams=governance.teams,
-        customers=governance.customers,
-        required_headers=_required_headers(client),
-        admin=admin_settings,
-    )
+    return read
 
 
 def _admin(admin: Section, environ: Mapping[str, str]) -> AdminSettings:

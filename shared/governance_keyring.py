@@ -58,7 +58,7 @@ class Keyring:
         try:
             await self._load()
         except StoreError as error:
-            log.warning("%s", error)
+            log.warning("virtual keys that were made at run time are not known yet: %s", error)
         self._listener = asyncio.create_task(self._listen())
 
     async def close(self) -> None:
@@ -120,9 +120,11 @@ class Keyring:
         """All of them, by name."""
         return sorted(self._grants.values(), key=lambda grant: grant.key.name)
 
-    def grant(self, key_id: str) -> Grant | None:
-        """The one with this id."""
-        return next((grant for grant in self._grants.values() if (grant.key.id or grant.key.name) == key_id), None)
+    def grant(self, shown: str) -> Grant | None:
+        """The one with this id, else the one of this name: no two have the same."""
+        grants = self._grants.values()
+        found = next((grant for grant in grants if (grant.key.id or grant.key.name) == shown), None)
+        return found or next((grant for grant in grants if grant.key.name == shown), None)
 
     def is_set(self, kind: str, name: str) -> bool:
         """Whether a key (by owner), team or customer is config.json's, and so not to be changed at run time."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import TypeAlias
@@ -50,10 +51,10 @@ class Probe:
             self._server = await asyncio.start_server(self._serve, self._host, self._port)
         except OSError as error:
             log.warning(
-                "no probes and metrics of this process: cannot listen on %s:%d (%s); %s sets the port",
+                "no probes and metrics of this process: cannot listen on %s:%d (%s); --metrics-port or %s sets it",
                 self._host,
                 self._port,
-                error.strerror or error,
+                os.strerror(error.errno) if error.errno else error,
                 self._setting,
             )
 

@@ -46,7 +46,7 @@ class WebhookBook:
         try:
             await self.refresh()
         except StoreError as error:
-            log.warning("%s", error)
+            log.warning("webhook endpoints that were made at run time are not known yet: %s", error)
         self._listener = asyncio.create_task(self._listen())
 
     async def close(self) -> None:

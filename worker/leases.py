@@ -111,8 +111,7 @@ class LeaseWorker(Worker):
         while not self.leaving.is_set():
             try:
                 await self._claim_once(waker)
-            except StoreError as error:
-                log.warning("%s", error)
+            except StoreError:  # the store has said so, once
                 await asyncio.sleep(AGAIN_S)
             except Exception as error:  # noqa: BLE001 - a worker that takes no job would be worse than any defect
                 log.error("claiming failed: %s", where(error))  # noqa: TRY400 - the text may quote a prompt
@@ -234,7 +233,7 @@ class LeaseWorker(Worker):
         try:
             await self._store.run(ALIVE, self.id, self._lease_ms, *(claims[lane] for lane in Lane))
         except StoreError:
-            return False  # claiming has said so
+            return False
         self._claims -= claims
         return True
 

@@ -64,5 +64,5 @@ class Waker:
             # Not its `blpop`, whose stub wants whole seconds.
             await self._redis.execute_command("BLPOP", *tokens, IDLE_S)  # type: ignore[no-untyped-call]
         except Exception as error:  # noqa: BLE001 - whatever the client raises: work is looked for again
-            log.warning("waiting for work: %s", type(error).__name__)
+            log.debug("waiting for work: %s", type(error).__name__)  # an outage is said by the store, once
             await asyncio.sleep(AGAIN_S)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
@@ -36,45 +38,15 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
     @get("/batches")
     async def list_batches(request: AnyRequest) -> ASGIApp:
         """The newest, in pages."""
-        after = request.query_params.get("after", "")
-        rows = await desk.batch_records.newest(after=after, count=PAGE + 1)
-        following = f"{HOME}/batches{query(after=rows[PAGE - 1].batch.id)}" if len(rows) > PAGE else ""
-        return page(
-            request,
-            "batches.html",
-            rows=[(row, course(row, now_ms())) for row in rows[:PAGE]],
-            next=following,
-            first=bool(after),
-            name_of=desk.namer(),
-        )
+        return page(request, "batches.html", **await _listed(desk, request.query_params.get("after", "")))
 
     @get("/batches/{name:str}")
     async def show_batch(request: AnyRequest, name: str) -> ASGIApp:
         """One batch, and what failed of it in pages."""
         progress = await desk.batch_records.look(uuid_of(name))
-        done, after = await desk.batch_records.done_shards(progress.batch.id), request.query_params.get("after", "")
-        here, failed = f"{HOME}/batches/{progress.batch.id}", Found([], "")
-        if request.headers.get("hx-target") != LIVE and progress.counts.ended > progress.counts.succeeded:
-            failed = await failures(
-                desk.gateway.bodies.blobs,
-                progress.batch,
-                done,
-                after=after,
-                count=PAGE,
-                show_content=desk.show_content,
-            )
-        return page(
-            request,
-            "batch.html",
-            progress=progress,
-            batch=progress.batch,
-            course=course(progress, now_ms()),
-            done=len(done),
-            name=desk.namer()(progress.batch.owner),
-            failed=failed.rows,
-            next=here + query(after=failed.next) if failed.next else "",
-            first=here if after else "",
-        )
+        live = request.headers.get("hx-target") == LIVE
+        after = request.query_params.get("after", "")
+        return page(request, "batch.html", **await _shown(desk, progress, after=after, live=live))
 
     @post("/batches/{name:str}/cancel")
     async def cancel_batch(name: str) -> ASGIApp:
@@ -91,6 +63,36 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
         return see_other(f"{HOME}/batches/{again.batch.id}")
 
     return [list_batches, show_batch, cancel_batch, retry_batch]
+
+
+async def _listed(desk: Desk, after: str) -> dict[str, Any]:
+    """What the list shows: a page of batches older than the one called `after`."""
+    rows = await desk.batch_records.newest(after=after, count=PAGE + 1)
+    return {
+        "rows": [(row, course(row, now_ms())) for row in rows[:PAGE]],
+        "next": f"{HOME}/batches{query(after=rows[PAGE - 1].batch.id)}" if len(rows) > PAGE else "",
+        "first": bool(after),
+        "name_of": desk.namer(),
+    }
+
+
+async def _shown(desk: Desk, progress: Progress, *, after: str, live: bool) -> dict[str, Any]:
+    """What the page of a batch shows; of what failed the page that begins at `after`, and none of it when `live`."""
+    batch, done = progress.batch, await desk.batch_records.done_shards(progress.batch.id)
+    here, failed = f"{HOME}/batches/{batch.id}", Found([], "")
+    if not live and progress.counts.ended > progress.counts.succeeded:
+        blobs, content = desk.gateway.bodies.blobs, desk.show_content
+        failed = await failures(blobs, batch, done, after=after, count=PAGE, show_content=content)
+    return {
+        "progress": progress,
+        "batch": batch,
+        "course": course(progress, now_ms()),
+        "done": len(done),
+        "name": desk.namer()(batch.owner),
+        "failed": failed.rows,
+        "next": here + query(after=failed.next) if failed.next else "",
+        "first": here if after else "",
+    }
 
 
 def course(progress: Progress, now: int) -> Course:

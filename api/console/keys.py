@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,13 +12,17 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from api import admin_views as views
-from api.admin_desk import KeyDesk, Meters, View
+from api.admin_desk import KeyDesk, Meters, View, customer_desk, team_desk
 from api.admin_door import read_form
 from api.console.desk import PAGE, Desk
 from api.console.render import HOME, page, query, see_other
 from api.submit import AnyRequest
 from shared.errors import GatewayError, InvalidRequest
+from shared.governance import Grant
+from shared.governance_keyring import Keyring
 from shared.governance_records import KEYS, GovernanceRecords
+from shared.governance_settings import Customer, Team
+from shared.ids import now_ms
 
 PERIODS = (("1h", "an hour"), ("1d", "a day"), ("1w", "a week"), ("1M", "a month"))
 
@@ -26,8 +31,9 @@ _encode = msgspec.json.Encoder().encode
 
 def routes(desk: Desk) -> list[HTTPRouteHandler]:
     """The pages."""
-    meters = Meters(desk.store)
-    key_desk = KeyDesk(desk.keyring, GovernanceRecords(desk.store), meters, desk.settings.client)
+    meters, records = Meters(desk.store), GovernanceRecords(desk.store)
+    key_desk = KeyDesk(desk.keyring, records, meters, desk.settings)
+    shared_desks = customer_desk(desk.keyring, records, meters), team_desk(desk.keyring, records, meters)
 
     async def shown(request: AnyRequest, *, made: View | None = None, problem: str = "") -> ASGIApp:
         name, start = request.query_params.get("name", "").strip(), _start(request.query_params.get("from", "0"))
@@ -38,6 +44,8 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
             {
                 **views.key_view(grant.key, readings, configured=desk.keyring.is_set(KEYS, grant.owner)),
                 "owner": grant.owner,
+                "state": _state(grant),
+                "shared_with": _shared_with(grant, desk.keyring),
             }
             for grant in these
         ]
@@ -50,7 +58,9 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
             name=name,
             next=f"{HOME}/keys{query(name=name, **{'from': str(following)})}" if following < len(grants) else "",
             first=f"{HOME}/keys{query(name=name)}" if start else "",
-            teams=sorted(desk.keyring.teams),
+            teams=_by_name(desk.keyring.teams),
+            customers=_by_name(desk.keyring.customers),
+            shared=[view for shared_desk in shared_desks for view in await shared_desk.all()],
             periods=PERIODS,
             made=made,
             problem=problem,
@@ -79,6 +89,25 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
     return [list_keys, create, revoke]
 
 
+def _state(grant: Grant) -> str:
+    if not grant.key.active:
+        return "revoked"
+    return "expired" if grant.key.expires_ms is not None and grant.key.expires_ms <= now_ms() else "active"
+
+
+def _shared_with(grant: Grant, keyring: Keyring) -> str:
+    """Whose budgets the key spends besides its own, by name."""
+    team = keyring.teams.get(grant.key.team_id)
+    customer = keyring.customers.get(team.customer_id if team else grant.key.customer_id)
+    named = [f"{kind} {each.name or each.id}" for kind, each in (("team", team), ("customer", customer)) if each]
+    return " of ".join(named)
+
+
+def _by_name(among: Mapping[str, Team] | Mapping[str, Customer]) -> list[tuple[str, str]]:
+    """Id and name of each."""
+    return sorted(((each.id, each.name or each.id) for each in among.values()), key=lambda each: each[1].lower())
+
+
 def _start(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise InvalidRequest("from: expected a whole number.", param="from")
@@ -88,8 +117,7 @@ def _start(text: str) -> int:
 def _body(fields: dict[str, str]) -> dict[str, Any]:
     """The form in the words of the administration's API. Raises InvalidRequest."""
     body: dict[str, Any] = {name: fields.get(name, "").strip() for name in ("name", "description")}
-    if team := fields.get("team_id", ""):
-        body["team_id"] = team
+    body |= {name: fields[name] for name in ("team_id", "customer_id") if fields.get(name)}
     if budget := fields.get("budget", "").strip():
         body["budgets"] = [{"max_limit": _figure("budget", budget), "reset_duration": fields.get("period", "1M")}]
     if requests := fields.get("requests", "").strip():

@@ -31,7 +31,16 @@ PAGES = (
 )
 _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s"))
 _FAST_MS = 10_000
-_PERIODS = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week", "M": "month", "Y": "year"}
+_PERIODS = {
+    "s": "second",
+    "m": "minute",
+    "h": "hour",
+    "d": "day",
+    "w": "week",
+    "M": "month",
+    "Q": "quarter",
+    "Y": "year",
+}
 
 
 def page(request: AnyRequest, template: str, **facts: Any) -> ASGIResponse:

@@ -32,7 +32,7 @@ def routes(settings: Settings, keyring: Keyring, store: RedisStore, door: Operat
     if not door.secrets.is_set:
         log.info("no admin.password_hash, no admin.token: the administration is open on this machine only")
     records, meters = GovernanceRecords(store), Meters(store)
-    keys = KeyDesk(keyring, records, meters, settings.client)
+    keys = KeyDesk(keyring, records, meters, settings)
     return Router(
         "/admin",
         guards=[door.guard],

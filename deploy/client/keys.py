@@ -20,7 +20,7 @@ _PER = re.compile(r"([0-9]+(?:\.[0-9]+)?)/([1-9][0-9]{0,3}[smhdwMQY])")
 _FOR = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
 
 _json = click.option("--json", "as_json", is_flag=True, help="The gateway's own object, one line each.")
-_key = click.argument("key_id", metavar="KEY_ID")
+_key = click.argument("key_id", metavar="KEY")
 
 
 class _Rate(click.ParamType["tuple[float, str]"]):
@@ -56,7 +56,8 @@ class _Time(click.ParamType[str]):
 def command() -> None:
     """Create virtual keys, look at what they have used, revoke them.
 
-    They are the keys that clients send: `x-bf-vk`, or as the SDK's api_key. KEY_ID is not the key itself.
+    They are the keys that clients send: `x-bf-vk`, or as the SDK's api_key.
+    KEY is the id or the name of one, not the key itself.
     """
 
 

@@ -21,7 +21,7 @@ _name = click.argument("name")
 def command() -> None:
     """Look at webhook endpoints, try them out, look at what was delivered and deliver it again.
 
-    They are set in config.json, or created with POST /admin/webhooks.
+    They are set in config.json, or created here.
     """
 
 
@@ -38,6 +38,49 @@ def list_webhooks(gateway: Gateway, *, as_json: bool) -> None:
         click.echo(table(("NAME", "URL", "STATE", "EVENTS"), map(_webhook_row, found)))
     else:
         click.echo("no webhook endpoints", err=True)
+
+
+@command.command()
+@_name
+@click.argument("target", metavar="ENDPOINT_URL")
+@click.option(
+    "--event", "events", multiple=True, help="Told of whoever caused it, as in batch.completed; again for more."
+)
+@click.option("--include-response", is_flag=True, help="Events carry the answer.")
+@click.option("--allow-private-network", is_flag=True, help="It may be on a private network, by plain HTTP too.")
+@_json
+@manages_a_gateway
+def create(
+    gateway: Gateway,
+    *,
+    name: str,
+    target: str,
+    events: tuple[str, ...],
+    include_response: bool,
+    allow_private_network: bool,
+    as_json: bool,
+) -> None:
+    """Create an endpoint and print its secret: it is shown this once.
+
+    Requests name it in x-bf-async-webhook.
+    """
+    asked = {
+        "name": name,
+        "url": target,
+        "events": events,
+        "include_response": include_response,
+        "allow_private_network": allow_private_network,
+    }
+    _tell_secret(gateway.post(WEBHOOKS, msgspec.json.encode(asked)), as_json=as_json)
+
+
+@command.command()
+@_name
+@_json
+@manages_a_gateway
+def rotate(gateway: Gateway, *, name: str, as_json: bool) -> None:
+    """Give an endpoint a new secret and print it; the one before goes on signing too, until the next time."""
+    _tell_secret(gateway.post(f"{WEBHOOKS}/{quote(name, safe='')}/rotate-secret"), as_json=as_json)
 
 
 @command.command()
@@ -73,6 +116,14 @@ def deliveries(gateway: Gateway, *, name: str, limit: int, as_json: bool) -> Non
 def redeliver(gateway: Gateway, *, delivery_id: str, as_json: bool) -> None:
     """Deliver the same event again, whatever became of it."""
     _show(gateway.post(f"{WEBHOOKS}/deliveries/{quote(delivery_id, safe='')}/redeliver"), as_json=as_json)
+
+
+def _tell_secret(webhook: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(webhook))
+        return
+    click.echo(f"{webhook['name']}: give its receiver this secret; it is not shown again", err=True)
+    click.echo(webhook["secret"])
 
 
 def _show(delivery: dict[str, Any], *, as_json: bool) -> None:

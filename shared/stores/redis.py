@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import re
 import socket
 from collections.abc import AsyncIterator
@@ -23,7 +24,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from shared.errors import StoreError
+from shared.masked import mask_url
 from shared.sealing import CLEAR, Seal
+
+log = logging.getLogger("hermod.redis")
 
 MAX_BATCH = 256
 """Calls in one batch; bounds how long the server serves nobody else (about 10 µs a call)."""
@@ -118,6 +122,7 @@ class RedisStore:
         self._connection = connect(url, timeout_s=None).connection_pool.make_connection()  # type: ignore[no-untyped-call]
         self._gathered: list[tuple[Script | None, tuple[Any, ...], asyncio.Future[Any]]] = []
         self._sender: asyncio.Task[None] | None = None
+        self._answers = True
 
     async def call(self, *command: Any) -> Any:
         """Run one command.
@@ -179,7 +184,19 @@ class RedisStore:
         replies = await self._send_once(commands)
         if isinstance(replies[0], exceptions.ConnectionError):
             replies = await self._send_once(commands)
+        self._tell(replies[0])
         return replies
+
+    def _tell(self, reply: Any) -> None:
+        """Say once that the server does not serve, and once that it does again: every caller hears it for itself."""
+        is_down = isinstance(reply, BaseException) and _is_down(reply)
+        if is_down is not self._answers:
+            return
+        self._answers = not is_down
+        if is_down:
+            log.warning("Redis at %s is not reachable: %s", mask_url(self.url), str(reply) or type(reply).__name__)
+        else:
+            log.info("Redis at %s answers again", mask_url(self.url))
 
     async def _send_once(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """Packed by hiredis: redis-py's own packing was half of what a submit or a finish cost."""

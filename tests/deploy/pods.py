@@ -62,8 +62,15 @@ class Pod:
         return {name: value for secret in names for name, value in secrets[secret].items()}
 
     def answers(self, probe: str) -> bool:
-        """Whether one of its probes passes now."""
+        """Whether one of its probes passes now; it must live."""
         assert self.process.poll() is None, f"{self.component} has ended: {self.log.read_text()[-2000:]}"
+        return self._passes(probe)
+
+    def is_away(self) -> bool:
+        """Whether it is not ready, or gone."""
+        return not self._passes("readinessProbe")
+
+    def _passes(self, probe: str) -> bool:
         get = self.container[probe]["httpGet"]
         assert get["port"] in {port["name"] for port in self.container["ports"]}
         try:
@@ -76,7 +83,7 @@ class Pod:
         startup = self.container["startupProbe"]
         within_s = startup["periodSeconds"] * startup["failureThreshold"]
         eventually(lambda: self.answers("startupProbe"), within_s, f"{self.component} does not start")
-        eventually(lambda: self.answers("readinessProbe"), 10, f"{self.component} is not ready")
+        eventually(lambda: self.answers("readinessProbe"), within_s, f"{self.component} is not ready")
         return self
 
     def told(self) -> None:
@@ -119,6 +126,7 @@ class Cluster:
                 "S3_SECRET_KEY": self._s3.secret_key,
             },
             "hermod-clients": {"VIRTUAL_KEY_FIRST_TEAM": VIRTUAL_KEY},
+            "hermod-admin": {"HERMOD_ADMIN_PASSWORD": "of-an-operator", "HERMOD_ADMIN_TOKEN": "of-a-script"},
             "hermod-providers": {"ANTHROPIC_API_KEY": "sk-simulated", "OPENAI_API_KEY": "sk-simulated"},
         }
 

@@ -60,7 +60,8 @@ def test_it_is_a_composition(composition):
 def test_no_secret_is_in_it_and_it_does_not_start_without_them(environ):
     text = (FOLDER / "compose.yaml").read_text()
     assert re.findall(r"(?im)^\s*\w*(?:password|secret_key|access_key): (?!\$\{)", text) == []
-    for name in ("REDIS_PASSWORD", "REDIS_API_PASSWORD", "REDIS_WORKER_PASSWORD", "S3_SECRET_KEY", "GRAFANA_PASSWORD"):
+    redis = ("REDIS_PASSWORD", "REDIS_API_PASSWORD", "REDIS_WORKER_PASSWORD")
+    for name in (*redis, "S3_SECRET_KEY", "GRAFANA_PASSWORD", "HERMOD_ADMIN_PASSWORD"):
         with pytest.raises(AssertionError, match=f"{name} has no value"):
             filled(text, {**environ, name: ""})
     assert "*.env" in (FOLDER / ".gitignore").read_text().splitlines()
@@ -101,6 +102,12 @@ def test_redis_is_told_each_password_once_and_nobody_else_its_administrators(com
 def test_the_encryption_key_is_seen_by_api_and_workers_only(composition, environ):
     told = {name: service.get("environment", {}).values() for name, service in composition["services"].items()}
     assert sorted(name for name, values in told.items() if environ["HERMOD_ENCRYPTION_KEY"] in values) == list(OURS)
+
+
+def test_what_lets_administrators_in_is_seen_by_the_api_only(composition, environ):
+    told = {name: service.get("environment", {}).values() for name, service in composition["services"].items()}
+    for name in ("HERMOD_ADMIN_PASSWORD", "HERMOD_ADMIN_TOKEN"):
+        assert [service for service, values in told.items() if environ[name] in values] == ["api"]
 
 
 def test_only_workers_have_a_way_out_and_stores_are_reached_from_inside_only(composition):

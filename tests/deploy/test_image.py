@@ -42,6 +42,15 @@ def test_whatever_is_installed_has_its_hash_checked():
     assert all("--require-hashes" in text for text in steps if "uv build" in text)
 
 
+def test_nothing_else_is_fetched_on_the_way():
+    """None of these would check the hash of what comes."""
+    steps = [(word, text) for stage in stages() for word, text in stage.steps]
+    assert "ADD" not in {word for word, _ in steps}
+    assert not [
+        text for word, text in steps if word == "RUN" and re.search(r"\b(curl|wget|git|apt|apt-get|npm)\b|://", text)
+    ]
+
+
 def test_nothing_is_sent_to_the_build_but_what_the_wheel_is_made_of():
     patterns = (ROOT / ".dockerignore").read_text().splitlines()
     assert patterns[1] == "*"

@@ -82,7 +82,7 @@ def test_a_providers_secret_is_seen_by_workers_only(overlay):
         for name, pod in overlay.pods()
     }
     assert {name for name, secrets in seen.items() if "hermod-providers" in secrets} == {"hermod-worker"}
-    assert seen["hermod-api"] == {"hermod-stores", "hermod-redis-api", "hermod-clients"}
+    assert seen["hermod-api"] == {"hermod-stores", "hermod-redis-api", "hermod-clients", "hermod-admin"}
     assert seen["hermod-worker"] == {"hermod-stores", "hermod-redis-worker", "hermod-clients", "hermod-providers"}
     assert {name for name, secrets in seen.items() if "hermod-redis" in secrets} <= {"redis"}
 

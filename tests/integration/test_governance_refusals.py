@@ -124,7 +124,7 @@ LIMITS = {
     ),
     "provider": Refusal(
         403,
-        lambda place: place.key(provider_configs=[{"provider": "groq"}])[1],
+        lambda place: place.key(provider_configs=[], allow_all_providers=False)[1],
         ("permission_error",) * 2,
         "provider_blocked",
         ("may not use provider", "`GET /v1/models` lists what it may use"),

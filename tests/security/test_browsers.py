@@ -23,6 +23,7 @@ REFUSED = [
     "https://console.example.evil.example",
     "http://localhost:3000@evil.example",
 ]
+CLOSED = ("/admin", "/api", "/console", "/metrics")
 WANTED = "authorization, x-api-key, x-bf-vk, anthropic-version, content-type, x-stainless-timeout"
 
 
@@ -45,6 +46,22 @@ def test_a_page_that_is_allowed_may_call_with_a_key(place: Place, origin: str):
     assert answer.headers["access-control-allow-origin"] == origin
     assert "x-bf-job-id" in answer.headers["access-control-expose-headers"]
     assert answer.headers["vary"] == "Origin"
+
+
+def test_the_page_may_read_every_header_that_an_answer_may_carry(place: Place):
+    answer = place.ask("GET", "/v1/jobs", OWNER, headers={"origin": ALLOWED[0]})
+    shown = answer.headers["access-control-expose-headers"].split(", ")
+    described = {
+        name
+        for path, methods in place.api.get("/openapi.json").json()["paths"].items()
+        if not path.startswith(CLOSED)
+        for operation in methods.values()
+        for response in operation["responses"].values()
+        for name in response.get("headers", {})
+    }
+    assert described <= set(shown)
+    assert {"retry-after", "retry-after-ms", "x-should-retry"} <= set(shown)
+    assert len(set(shown)) == len(shown)
 
 
 @pytest.mark.parametrize("origin", REFUSED)

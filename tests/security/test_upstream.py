@@ -99,6 +99,13 @@ def test_a_body_cannot_say_where_or_as_whom_to_call(place: Place, field: str):
     assert key == hashlib.sha256(PROVIDER_KEY.encode()).hexdigest()[:12]
 
 
+@pytest.mark.parametrize("forced", ["", "x-bf-eh-"])
+@pytest.mark.parametrize("name", ["x-base-url", "x-api-base", "base-url", "x-target-url", "x-forwarded-host"])
+def test_a_header_cannot_say_where_to_call(place: Place, name: str, forced: str):
+    _, key = sent_upstream(place, "/v1/chat/completions", chat(), {f"{forced}{name}": "http://127.0.0.1:1"})
+    assert key == hashlib.sha256(PROVIDER_KEY.encode()).hexdigest()[:12]
+
+
 PORT, PLACE, SPELLING = "its port is neither 80", "its host is not on the public", "its host is neither a name nor"
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from deploy.cli import default_data_dir, main
+from deploy.cli import main
+from deploy.first import default_data_dir
 from deploy.private_files import DataFolderBusy, api_document, api_environment, lock, write_document
 from deploy.start_lines import Running, start_lines
 from shared.config_environment import KEY_VARIABLES

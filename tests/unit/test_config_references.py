@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from deploy.private_files import api_document, api_environment
+from deploy.private_files import api_document, api_environment, worker_environment
 from shared.config_file import load
 from shared.masked import SettingsError
 from shared.settings import Settings
@@ -21,12 +21,16 @@ MASTER_KEY = bytes(range(32))
 
 
 class Field(NamedTuple):
-    """A field that may hold a secret. `read` finds in the settings what it was set to; `api`: the API needs it too."""
+    """A field that may hold a secret. `read` finds in the settings what it was set to; `api`: the API needs it too.
+
+    `worker` is false for what the API alone needs.
+    """
 
     path: str
     read: Callable[[Settings], Any]
     api: bool = False
     value: str = ""
+    worker: bool = True
 
     @property
     def variable(self) -> str:
@@ -105,13 +109,20 @@ FIELDS = (
         api=True,
         value=base64.b64encode(MASTER_KEY).decode(),
     ),
-    Field("admin.token", lambda s: s.governance.admin.token, api=True),
+    Field("admin.token", lambda s: s.governance.admin.token, api=True, worker=False),
     Field(
-        "admin.password_hash", lambda s: s.governance.admin.password_hash, api=True, value=f"$argon2id$v=19${SENTINEL}"
+        "admin.password_hash",
+        lambda s: s.governance.admin.password_hash,
+        api=True,
+        value=f"$argon2id$v=19${SENTINEL}",
+        worker=False,
     ),
     Field("governance.virtual_keys[0].value", lambda s: s.virtual_keys[0].value, api=True),
     Field(
-        "client.required_headers.x-gateway", lambda s: [each.value for each in s.governance.required_headers], api=True
+        "client.required_headers.x-gateway",
+        lambda s: [each.value for each in s.governance.required_headers],
+        api=True,
+        worker=False,
     ),
     Field("webhooks[0].url", lambda s: s.webhooks[0].url, api=True, value=f"https://hooks.example/{SENTINEL}"),
     Field("webhooks[0].secret", lambda s: s.webhooks[0].secret, value=WHSEC),
@@ -119,7 +130,7 @@ FIELDS = (
     Field("webhooks[0].headers.x-token", lambda s: s.webhooks[0].headers),
 )
 OF_WORKERS = [field for field in FIELDS if not field.api]
-OF_BOTH = [field for field in FIELDS if field.api]
+OF_THE_API = [field for field in FIELDS if field.api]
 
 
 def put(document: Any, path: str, value: Any) -> None:
@@ -165,10 +176,10 @@ def document() -> dict[str, Any]:
 
 @pytest.fixture
 def read(tmp_path: Path) -> Callable[..., Settings]:
-    def loaded(document: dict[str, Any], environ: dict[str, str], *, secrets: bool) -> Settings:
+    def loaded(document: dict[str, Any], environ: dict[str, str], **wanted: bool) -> Settings:
         path = tmp_path / "config.json"
         path.write_text(json.dumps(document))
-        return load(str(path), environ, secrets=secrets).settings
+        return load(str(path), environ, **wanted).settings
 
     return loaded
 
@@ -180,13 +191,31 @@ def holds(found: Any, value: str) -> bool:
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=[field.path for field in FIELDS])
-def test_a_reference_is_resolved_for_the_worker(field, document, environ, read):
+def test_a_reference_is_resolved_for_who_looks_at_all_of_the_settings(field, document, environ, read):
     assert holds(field.read(read(document, environ, secrets=True)), environ[field.variable])
 
 
-@pytest.mark.parametrize("field", OF_BOTH, ids=[field.path for field in OF_BOTH])
+@pytest.mark.parametrize("field", FIELDS, ids=[field.path for field in FIELDS])
+def test_a_worker_has_all_but_what_lets_people_and_programs_in(field, document, environ, read):
+    seen = worker_environment(document, environ)
+    settings = read(document, seen, secrets=True, administration=False)
+    assert holds(field.read(settings), environ[field.variable]) == field.worker
+
+
+def test_a_worker_is_not_given_the_variables_of_the_administration(document, environ):
+    given = {**environ, "PATH": "/bin", "HERMOD_ADMIN_TOKEN": SENTINEL, "HERMOD_ADMIN_PASSWORD": SENTINEL}
+    kept = worker_environment(document, given)
+    assert set(kept) == {"PATH", *(field.variable for field in FIELDS if field.worker)}
+
+
+def test_a_variable_that_serves_two_ends_is_left_to_the_worker(document, environ):
+    shared = document["admin"]["token"] = document["redis"]["url"]
+    assert shared.removeprefix("env.") in worker_environment(document, environ)
+
+
+@pytest.mark.parametrize("field", OF_THE_API, ids=[field.path for field in OF_THE_API])
 def test_what_the_api_needs_is_resolved_for_it_too(field, document, environ, read):
-    alone = {each.variable: environ[each.variable] for each in OF_BOTH}
+    alone = {each.variable: environ[each.variable] for each in OF_THE_API}
     assert holds(field.read(read(document, alone, secrets=False)), environ[field.variable])
 
 
@@ -211,7 +240,7 @@ def test_a_variable_that_is_missing_stops_the_start_with_the_fields_path_and_no_
 
 def test_of_everything_together_the_children_of_one_machine_get_each_its_own(document, environ, read):
     api = api_environment(document, {**environ, "PATH": "/bin"})
-    assert set(api) == {"PATH", *(field.variable for field in OF_BOTH)}
+    assert set(api) == {"PATH", *(field.variable for field in OF_THE_API)}
     shown = read(api_document(document), api, secrets=False)
     for field in FIELDS:
         assert holds(field.read(shown), environ[field.variable]) == field.api, field.path
