@@ -9,28 +9,53 @@ from litestar.response.base import ASGIResponse
 
 from api.content import Content
 from shared.batch_records import BatchRecords
-from shared.batches import blob
+from shared.batches import JSONL, Batch, blob, output_name
 from shared.errors import NotFound
-from shared.files import no_such_file
+from shared.files import File, no_such_file
 from shared.ids import uuid_of
 from shared.stores.blobs import BlobMissing, Blobs, OwnedBlobs
 
 
+async def find(records: BatchRecords, blobs: Blobs, shown: str, owner: str) -> File:
+    """The owner's results so far, as a file that grows. Raises NotFound."""
+    batch = await _batch(records, shown, owner)
+    return File(
+        id=uuid_of(shown),
+        owner=owner,
+        filename=output_name(batch.id, "output"),
+        mime_type=JSONL,
+        size=sum(size for _, size in await _parts(records, blobs, batch)),
+        purpose="batch_output",
+        created_ms=batch.created_ms,
+    )
+
+
 async def content(records: BatchRecords, blobs: Blobs, shown: str, owner: str, headers: dict[str, str]) -> ASGIResponse:
     """The owner's results so far, in the order of the shards that have ended. Raises NotFound."""
+    batch = await _batch(records, shown, owner)
+    parts = await _parts(records, blobs, batch)
+    length = sum(size for _, size in parts)
+    return Content(b"", _chunks(blobs.of(owner), parts), length, media_type=JSONL, headers=headers)
+
+
+async def _batch(records: BatchRecords, shown: str, owner: str) -> Batch:
     try:
         batch = (await records.of_output(uuid_of(shown))).batch
     except NotFound as error:
         raise no_such_file(shown) from error
     if batch.owner != owner:
         raise no_such_file(shown)
-    parts, own = [], blobs.of(owner)
+    return batch
+
+
+async def _parts(records: BatchRecords, blobs: Blobs, batch: Batch) -> list[tuple[str, int]]:
+    """The blobs of the results so far, and their sizes."""
+    parts, own = [], blobs.of(batch.owner)
     for number in await records.done_shards(batch.id):
         key = blob(batch.id, "out", number)
         with contextlib.suppress(BlobMissing):  # a shard without a success has none
             parts.append((key, await own.size(key)))
-    length = sum(size for _, size in parts)
-    return Content(b"", _chunks(own, parts), length, media_type="application/jsonl", headers=headers)
+    return parts
 
 
 async def _chunks(blobs: OwnedBlobs, parts: list[tuple[str, int]]) -> AsyncGenerator[bytes, None]:

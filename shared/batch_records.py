@@ -23,26 +23,18 @@ from typing import Any
 
 import msgspec
 
+from shared.batch_scripts import CANCEL, CREATE, END, FORGET, LISTED, MOVE, START
 from shared.batch_values import BatchValues, unpack_batch
 from shared.batches import MOST_GROUPS, Batch, BatchState, Counts, Ending, Progress, Spent
 from shared.errors import NotFound
-from shared.lanes import CLOCK, LUA
-from shared.repeats import ANEW, CONFLICT, REPEATS, Asked, conflict
-from shared.stores.redis import RedisStore, Script
-from shared.webhook_scripts import TELL
+from shared.repeats import ANEW, CONFLICT, Asked, conflict
+from shared.stores.redis import RedisStore
 
 RECORD = "hermod:batch:"
 OUTPUT = "hermod:batch-output:"
 
-KEPT_S = 29 * 86_400
-"""How long an ended batch and its results are kept: as long as Anthropic keeps its own."""
-UNSTARTED_S = 2 * 86_400
-"""How long the record of a batch is kept that nobody has started: twice its window, for of a batch that was promised
-and came to nothing because no worker ran the client must still hear. (One that was never promised is kept as long.)"""
 ANNOUNCED_S = 2 * 86_400
 """How long the file of a running batch's results is found: beyond every window."""
-LISTED = 10_000
-"""Newest batches of an owner that its listing reaches."""
 LOOKED_AT = 500
 """Batches looked at for one page of all owners'."""
 
@@ -53,123 +45,6 @@ _ENDINGS = tuple(ending.value for ending in Ending)
 _TIMES = ("started", "finalizing", "ended", "cancelling")
 _SPENT = Spent.__struct_fields__
 _FIELDS = ("spec", "state", *_ENDINGS, *_TIMES, "output", "error", *(f"spent {name}" for name in _SPENT))
-
-# As with a job, a request that already became a batch joins it, unless that was cancelled.
-_CREATE = Script(
-    REPEATS
-    + """
-local function is_alive(id)
-  local state, cancelled = unpack(redis.call('HMGET', 'hermod:batch:' .. id, 'state', 'cancelling'))
-  return state and not cancelled
-end
-
-local function one(id, spec, firsts, owned, created, hooks, what, began, retried, name)
-  local record = 'hermod:batch:' .. id
-  if redis.call('EXISTS', record) == 1 then return id end
-  local other = became_before('batch', what, began, retried, name, is_alive)
-  if other then return other end
-  remember('batch', id, created, what, retried, name)
-  redis.call('HSET', record, 'spec', spec, 'firsts', firsts, 'state', 'validating')
-  if hooks ~= '' then redis.call('HSET', record, 'hooks', hooks) end
-  redis.call('EXPIRE', record, UNSTARTED_S)
-  for _, list in ipairs({owned, 'hermod:batches'}) do
-    redis.call('ZADD', list, created, id)
-    redis.call('ZREMRANGEBYRANK', list, 0, -LISTED - 1)
-  end
-  return id
-end
-""".replace("UNSTARTED_S", str(UNSTARTED_S)).replace("-LISTED", f"-{LISTED}")
-)
-
-_START = Script(
-    CLOCK
-    + """
-local function one(id)
-  local record = 'hermod:batch:' .. id
-  local state = redis.call('HGET', record, 'state')
-  if not state then return nil end
-  if redis.call('HEXISTS', record, 'ended') == 0 then
-    redis.call('PERSIST', record)
-    redis.call('SADD', 'hermod:batches-open', id)
-  end
-  if state == 'validating' then redis.call('HSET', record, 'state', 'in_progress', 'started', clock_ms()) end
-  return 1
-end
-"""
-)
-
-_MOVE = Script(
-    CLOCK
-    + """
-local function one(id, first, second, to)
-  local record = 'hermod:batch:' .. id
-  local state = redis.call('HGET', record, 'state')
-  if state == first or state == second then redis.call('HSET', record, 'state', to, to, clock_ms()) end
-  return 1
-end
-""",
-    even_when_full=True,
-)
-
-# In one step, for who dies between two would leave jobs waiting that could end the batch. A job that waits is due now;
-# of one that runs, the next delay is left out: it may have looked a moment too early.
-_CANCEL = Script(
-    LUA
-    + """
-local function hurry(job)
-  local record = 'hermod:job:' .. job
-  local state = redis.call('HGET', record, 'state')
-  if state == 'running' then
-    redis.call('HSET', record, 'hurry', 1)
-  elseif state == 'queued' and redis.call('ZADD', 'hermod:later', 'XX', 'CH', 'LT', clock_ms(), job) == 1 then
-    wake(redis.call('HGET', record, 'lane'))
-  end
-end
-
-local function one(id, jobs)
-  local record = 'hermod:batch:' .. id
-  local state = redis.call('HGET', record, 'state')
-  if state == 'validating' or state == 'in_progress' then
-    redis.call('HSET', record, 'state', 'cancelling', 'cancelling', clock_ms())
-  elseif state ~= 'cancelling' then
-    return 0
-  end
-  for job in string.gmatch(jobs, '%S+') do hurry(job) end
-  return 1
-end
-""",
-    even_when_full=True,
-)
-
-_END = Script(
-    LUA
-    + TELL
-    + """
-local function one(id, state, output, errors)
-  local record = 'hermod:batch:' .. id
-  if redis.call('HGET', record, 'state') ~= 'finalizing' then return 0 end
-  redis.call('HSET', record, 'state', state, 'ended', clock_ms(), 'output', output, 'error', errors)
-  redis.call('EXPIRE', record, KEPT_S)
-  redis.call('EXPIRE', 'hermod:batch-done:' .. id, KEPT_S)
-  redis.call('SREM', 'hermod:batches-open', id)
-  announce(redis.call('HGET', record, 'hooks'), 'batch', state, 200, record)
-  return 1
-end
-""".replace("KEPT_S", str(KEPT_S)),
-    even_when_full=True,
-)
-
-_FORGET = Script(
-    """
-local function one(id, owned)
-  redis.call('DEL', 'hermod:batch:' .. id, 'hermod:batch-done:' .. id)
-  redis.call('ZREM', owned, id)
-  redis.call('ZREM', 'hermod:batches', id)
-  return 1
-end
-""",
-    even_when_full=True,
-)
 
 
 def named_after(batch_id: str, what: str) -> str:
@@ -202,16 +77,14 @@ class BatchRecords:
             Conflict: the idempotency key was used for another request within 24 hours.
         """
         packed = self._values.spec(batch), _packer.encode(firsts)
-        became: bytes = await self._store.run(
-            _CREATE, batch.id, *packed, _owned(batch), batch.created_ms, hooks, *asked
-        )
+        became: bytes = await self._store.run(CREATE, batch.id, *packed, _owned(batch), batch.created_ms, hooks, *asked)
         if became == CONFLICT:
             raise conflict("batch")
         return became.decode()
 
     async def start(self, batch_id: str) -> bool:
         """From `validating` to `in_progress`; False when there is no such batch (any more)."""
-        return bool(await self._store.run(_START, batch_id))
+        return bool(await self._store.run(START, batch_id))
 
     async def announce(self, batch: Batch) -> None:
         """Let the file of its results be found, by the id it will have, while the batch still runs."""
@@ -228,10 +101,16 @@ class BatchRecords:
         """The batch as it stands. Raises NotFound, GatewayError when what is sealed of it cannot be read."""
         return _progress(await self._store.call("HMGET", RECORD + batch_id, *_FIELDS), self._values.opened)
 
+    async def firsts(self, batch_id: str) -> list[int]:
+        """Indexes of the shards' first items. Raises NotFound."""
+        found = await self._store.call("HGET", RECORD + batch_id, "firsts")
+        if found is None:
+            raise no_such_batch()
+        return _unpack_firsts(found)
+
     async def indexes(self, batch: Batch, shard: int) -> range:
-        """Of the items of a shard."""
-        found = await self._store.call("HGET", RECORD + batch.id, "firsts")
-        bounds = [*_unpack_firsts(found), batch.total]
+        """Of the items of a shard. Raises NotFound."""
+        bounds = [*await self.firsts(batch.id), batch.total]
         return range(bounds[shard], bounds[shard + 1])
 
     async def owned(self, owner: str, surface: str, *, after: str = "", before: str = "", count: int) -> list[Progress]:
@@ -270,11 +149,11 @@ class BatchRecords:
         """Ask for the end: items that have not begun are not run. An ended batch stays what it is. Raises NotFound."""
         progress = await self.look(batch_id)
         if not progress.state.final:
-            await self._store.run(_CANCEL, batch_id, " ".join(_jobs(progress.batch)))
+            await self._store.run(CANCEL, batch_id, " ".join(_jobs(progress.batch)))
 
     async def forget(self, batch: Batch) -> None:
         """Delete the record of an ended batch; the sweep deletes its blobs."""
-        await self._store.run(_FORGET, batch.id, _owned(batch))
+        await self._store.run(FORGET, batch.id, _owned(batch))
 
     async def done_shards(self, batch_id: str) -> list[int]:
         """Numbers of the shards whose results are in the object store, ascending."""
@@ -282,11 +161,11 @@ class BatchRecords:
 
     async def finalize(self, batch_id: str) -> None:
         """All items have ended; the results are being put together."""
-        await self._store.run(_MOVE, batch_id, "in_progress", "cancelling", "finalizing")
+        await self._store.run(MOVE, batch_id, "in_progress", "cancelling", "finalizing")
 
     async def end(self, batch_id: str, state: BatchState, *, output_file: str = "", error_file: str = "") -> None:
         """The results can be read."""
-        await self._store.run(_END, batch_id, state.value, output_file, error_file)
+        await self._store.run(END, batch_id, state.value, output_file, error_file)
 
 
 def _jobs(batch: Batch) -> list[str]:

@@ -19,6 +19,8 @@ from enum import StrEnum
 
 import msgspec
 
+from shared.ids import named
+
 WINDOW_MS = 86_400_000
 """Both vendors' window: what has not run a day after the batch was created expires."""
 
@@ -30,6 +32,7 @@ FIRST_ITEMS, PART_OF_BATCH = 25, 16
 all workers, and for about as long. How many items will come is not known while they are cut."""
 
 PREFIX = "batches/"
+JSONL = "application/jsonl"
 
 START, NATIVE, SHARD, FINISH = "start_batch", "native_batch", "shard", "finish_batch"
 OPERATIONS = frozenset({START, NATIVE, SHARD, FINISH})
@@ -227,3 +230,8 @@ def final_state(counts: Counts, *, cancelled: bool) -> BatchState:
 def blob(batch_id: str, kind: str, shard: int) -> str:
     """The key of a shard's blob; `kind` is `in`, `out` or `err`."""
     return f"{PREFIX}{batch_id}/{kind}/{shard}"
+
+
+def output_name(batch_id: str, kind: str) -> str:
+    """What the file of a batch's results is called; `kind` is `output` or `errors`."""
+    return f"{named('batch_', batch_id)}_{kind}.jsonl"

@@ -6,7 +6,6 @@ from collections.abc import Container
 
 import msgspec
 
-from shared.batch_records import named_after
 from shared.batches import Batch, Item
 from shared.dialects import DIALECTS
 from shared.dialects.base import Head
@@ -37,15 +36,13 @@ def begin(batch: Batch, item: Item, uuid: str, request_id: str, providers: Conta
     check_json(body)
     head = DIALECTS[batch.dialect].read_head(body, batch.operation, batch.headers)
     _check_fits(head)
-    names = (split_model(name, providers, batch.provider) for name in (head.model, *head.fallbacks))
-    model, *fallbacks = map("/".join, names)
     job = Job(
         id=uuid,
         owner=batch.owner,
         dialect=batch.dialect,
         operation=batch.operation,
-        model=model,
-        fallbacks=tuple(fallbacks),
+        model="/".join(split_model(head.model, providers, batch.provider)),
+        fallbacks=tuple(["/".join(split_model(name, providers, batch.provider)) for name in head.fallbacks]),
         headers=batch.headers,
         request_id=request_id,
         created_ms=batch.created_ms,
@@ -54,12 +51,6 @@ def begin(batch: Batch, item: Item, uuid: str, request_id: str, providers: Conta
         lane=Lane.BATCH,
     )
     return Begun(job, body)
-
-
-def names_of(batch: Batch, item: Item) -> tuple[str, str]:
-    """The UUID and the request id of an item, the same whoever runs it."""
-    uuid = named_after(batch.id, f"item {item.index}")
-    return uuid, f"req_{uuid.replace('-', '')[:24]}"
 
 
 def _check_fits(head: Head) -> None:

@@ -35,8 +35,8 @@ from shared.stores.redis import RedisStore, Script
 from worker.budget_scripts import GIVE_BACK, RESERVE, SETTLE
 from worker.costs import cost_of
 from worker.exchange import Asked, StreamBroke, TryLater
-from worker.items import outlast
 from worker.lease import Lease
+from worker.outlast import outlast
 from worker.routing import Target
 from worker.turn import SpentHere
 
@@ -85,7 +85,7 @@ class Budgets:
             NotPermitted: the virtual key was revoked or has expired meanwhile, or may not use the model.
             TryLater: which keys there are cannot be told now.
         """
-        grant = await self.grant(job)
+        grant = await self._grant_of(job.owner)
         if grant is None:
             return None
         grant.check(provider, model)

@@ -140,7 +140,7 @@ class Exchange:
             if self._media is not None and not target.row.fetches and job.operation in TRANSLATED:
                 body = await self._media.inlined(body, job.dialect, target.row)
             body = wire.edit(body, target.row, target.upstream_model, job.operation)
-            call = await self._call(job, target, wire, body)
+            call = await self._signed(self._call(job, target, wire, body), target)
             if job.stream and isinstance(asked, Lease):
                 relay = SameWire(wire.tap(target.row, job, asked.body), target.row.name)
                 return await self._stream(asked, target, wire, call, relay, heard)
@@ -180,7 +180,7 @@ class Exchange:
         if self._media is not None:
             request = await self._media.embedded(request, target.row)
         rendered = adapter.render(request, target.row, job.operation)
-        call = await self._call(job, target, adapter, rendered.body)
+        call = await self._signed(self._call(job, target, adapter, rendered.body), target)
         headers = {"x-bf-dropped": ", ".join(rendered.dropped)} if rendered.dropped else {}
         if job.stream and isinstance(asked, Lease):
             renderer = dialect.stream(request, job, asked.body)
@@ -229,9 +229,10 @@ class Exchange:
         heard.first_at = pieces.first_at
         return Outcome(status=200, body=relay.final, usage=relay.usage)
 
-    async def _call(self, job: Job, target: Target, wire: PassThrough, body: bytes) -> Call:
+    @staticmethod
+    def _call(job: Job, target: Target, wire: PassThrough, body: bytes) -> Call:
         network = target.provider.network
-        call = Call(
+        return Call(
             method="POST",
             url=target.address(wire, job.operation, stream=job.stream),
             headers={**target.headers(wire, job.headers), **outbound()},
@@ -240,7 +241,6 @@ class Exchange:
             timeout_s=network.default_request_timeout_in_seconds,
             idle_s=network.stream_idle_timeout_in_seconds,
         )
-        return await self._signed(call, target)
 
     async def _signed(self, call: Call, target: Target) -> Call:
         return call if self._sign is None else await self._sign(call, target)

@@ -27,7 +27,6 @@ from shared.prices import Prices
 from worker.attachments import Attachments
 from worker.costs import priced
 from worker.exchange import Asked, Exchange, Heard, Media, Sign, StreamBroke, TryLater
-from worker.gates import gate_of
 from worker.lease import Lease
 from worker.limits import Limits, Pass
 from worker.model_lists import list_models
@@ -151,7 +150,8 @@ class Executor:
             except NotPermitted:
                 continue
         found = self._pinned(turn, found)
-        left = [target for target in found if (target.name, target.key.name) not in turn.stands.refused]
+        refused = turn.stands.refused
+        left = [target for target in found if (target.name, target.key.name) not in refused] if refused else found
         if not left:
             raise exhausted(found[0])
         if len(left) == 1:
@@ -168,8 +168,10 @@ class Executor:
     def _pinned(self, turn: Turn, found: list[Target]) -> list[Target]:
         """The key the client asked for, at the target it asked for; a fallback that has none of the name has others."""
         name = turn.asked.job.key
+        if not name:
+            return found
         pinned = [target for target in found if target.key.is_one_of((name,))]
-        if name and not pinned and turn.stands.index == 0:
+        if not pinned and turn.stands.index == 0:
             raise InvalidRequest(
                 f"x-bf-api-key: no key named {name[:80]!r}, or of that id, may serve this model; leave it out for any.",
                 param="x-bf-api-key",
@@ -180,7 +182,7 @@ class Executor:
     async def _leave(self, turn: Turn, targets: list[Target]) -> Pass:
         """Leave to call one of the targets. Raises TryLater, ProviderError."""
         if self._limits is None:
-            return Pass(targets[0], gate_of(targets[0]))
+            return Pass(targets[0], targets[0].gate)
         asked, most_s = turn.asked, None
         if turn.more_targets():
             most_s = max(0.0, FALL_BACK_AFTER_S[asked.job.lane] - turn.waited_s)
@@ -259,12 +261,10 @@ class Executor:
         )
         return decide(error, turn.stands, target.provider.network, chances, waited_s=turn.waited_s)
 
-    async def _paid(
+    def _paid(
         self, asked: Asked, target: Target, attempt: Callable[[Asked, Target], Awaitable[Outcome]]
-    ) -> Outcome:
-        if self._budgets is None:
-            return await attempt(asked, target)
-        return await self._budgets.pay(asked, target, attempt)
+    ) -> Awaitable[Outcome]:
+        return attempt(asked, target) if self._budgets is None else self._budgets.pay(asked, target, attempt)
 
     def _release(self, leave: Pass) -> None:
         if self._limits:

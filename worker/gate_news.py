@@ -37,10 +37,13 @@ class GateNews:
         """The first calls wait until what the others know has been read; before `hear`."""
         self._caught_up.clear()
 
+    @property
+    def is_caught_up(self) -> bool:
+        """What the others know has been read, or was waited for long enough."""
+        return self._caught_up.is_set()
+
     async def caught_up(self) -> None:
-        """Wait until what the others know has been read."""
-        if self._caught_up.is_set():
-            return
+        """Wait for that."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_NEWS_S):
                 await self._caught_up.wait()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import msgspec
 
 from shared.provider_settings import RateLimits
-from worker.routing import Target
+
+if TYPE_CHECKING:
+    from worker.routing import Target
 
 BYTES_A_TOKEN = 4
 """Of a request's body, JSON and all: English text has 4 to 5 bytes a token in the vendors' tokenizers."""
@@ -37,7 +40,7 @@ class Gate(msgspec.Struct, frozen=True):
 
 
 def gate_of(target: Target) -> Gate:
-    """The gate of a target."""
+    """The gate of a target, which has it at hand as `gate`."""
     key = target.key
     limits = key.model_limits.get(target.model, key.rate_limits) if key.model_limits else key.rate_limits
     return _gate(target.row.name, key.name, target.upstream_model, limits, target.provider.concurrency)

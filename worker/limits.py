@@ -28,7 +28,7 @@ from shared.logs import where
 from shared.stores.redis import RedisStore
 from worker.fitness import Fitness
 from worker.gate_news import GateNews
-from worker.gates import Gate, gate_of, tokens_of
+from worker.gates import Gate, tokens_of
 from worker.limit_admit import ADMIT
 from worker.limit_endings import SETTLE, TROUBLE
 from worker.limit_headers import Told, scarce, spent_s, used_up
@@ -102,12 +102,12 @@ class Limits:
 
     def weights(self, targets: Sequence[Target]) -> list[float]:
         """The targets' configured weights times what their health makes of them."""
-        shares = self._fitness.shares([gate_of(target).name for target in targets])
+        shares = self._fitness.shares([target.gate.name for target in targets])
         return [target.key.weight * share for target, share in zip(targets, shares, strict=True)]
 
     def usable(self, target: Target) -> bool:
         """Whether its key is not set aside, as far as this worker knows."""
-        return not self._news.shut(gate_of(target).name)[0]
+        return not self._news.shut(target.gate.name)[0]
 
     # --- a call ---------------------------------------------------------------------------------------
 
@@ -120,13 +120,19 @@ class Limits:
         Raises:
             StoreError: a gate is watched, and Redis is away.
         """
-        await self._news.caught_up()
+        if not self._news.is_caught_up:
+            await self._news.caught_up()
         usable = [target for target in targets if self.usable(target)]
         if not usable:
             return min((self._set_aside(target) for target in targets), key=lambda shut: shut.wait_s)
-        gates, chosen = list(map(gate_of, usable)), len(targets) > 1
-        if not await self._is_watched(gates[0]):
-            return self._go(Pass(usable[0], gates[0], body, chosen=chosen))
+        first, chosen = usable[0].gate, len(targets) > 1
+        watched = first.limited or self._news.watches(first.name)
+        if not (watched or self._ramp.goes(first.name, len(self._flying.get(first.name, ())))):
+            await self._ramp.wait(first.name)
+            watched = self._news.watches(first.name)
+        if not watched:
+            return self._go(Pass(usable[0], first, body, chosen=chosen))
+        gates = [target.gate for target in usable]
         into, out = tokens_of(body)
         call = self._name()
         open_, number, *rest = await self._store.run(
@@ -144,13 +150,6 @@ class Limits:
         if not open_:
             return Shut(target, rest[0] / 1000, rest[1].decode())
         return self._go(Pass(target, gate, call=call, chosen=chosen, input=into, output=out))
-
-    async def _is_watched(self, gate: Gate) -> bool:
-        """Whether the gate is, when it is this call's turn."""
-        if gate.limited or self._news.watches(gate.name):
-            return True
-        await self._ramp.wait(gate.name, len(self._flying.get(gate.name, ())))
-        return self._news.watches(gate.name)
 
     def settle(self, leave: Pass, usage: Usage | None, headers: Mapping[str, str]) -> None:
         """The call has ended, and not by a fault of the key or the provider; nobody waits for this to be written."""
@@ -206,23 +205,25 @@ class Limits:
         return f"{self._id}:{self._numbers}"
 
     def _gone(self, leave: Pass) -> None:
-        flying = self._flying.get(leave.gate.name, {})
+        name = leave.gate.name
+        flying = self._flying.get(name, {})
         flying.pop(leave.number, None)
         if not flying:
-            self._flying.pop(leave.gate.name, None)
-        self._counted.pop(leave.call, None)
+            self._flying.pop(name, None)
+        if leave.call:
+            self._counted.pop(leave.call, None)
 
     def _landed(self, leave: Pass, *, failed: bool) -> float:
-        ms = (time.monotonic() - leave.began) * 1000
+        ms, name = (time.monotonic() - leave.began) * 1000, leave.gate.name
         if not failed:
-            self._ramp.answered(leave.gate.name, len(self._flying.get(leave.gate.name, ())))
+            self._ramp.answered(name, len(self._flying.get(name, ())), ms)
         self._gone(leave)
         if leave.chosen:
-            self._fitness.note(leave.gate.name, ms, failed=failed)
+            self._fitness.note(name, ms, failed=failed)
         return ms
 
     def _set_aside(self, target: Target) -> Shut:
-        wait_s, why = self._news.shut(gate_of(target).name)
+        wait_s, why = self._news.shut(target.gate.name)
         return Shut(target, max(0.001, wait_s), why or "key_set_aside")
 
     # --- with the others ------------------------------------------------------------------------------

@@ -1,9 +1,11 @@
 """How calls begin through a gate of which nothing is known: not all at once, for the first answers may tell a limit.
 
 A worker sends a few calls and lets the others follow ever faster, within a second or two all of a burst; each good
-answer lets two more go at once, so that a provider that answers fast is fully used in no time. How many may be on their
-way grows with the answers too, so that a gate in use holds nothing up. Refusals come back fast, and so do the headers
-of the first answers: by then the gate is watched.
+answer lets two more go, so that a provider that answers fast is fully used in no time. Those who follow are spread over
+the time that the answer took: calls that were sent in a heap are answered in a heap, and twice as many at once would
+overstep a limit by all of them before the first refusal is back. How many may be on their way grows with the answers
+too, so that a gate in use holds nothing up. Refusals come back fast, and so do the headers of the first answers: by
+then the gate is watched.
 """
 
 from __future__ import annotations
@@ -23,13 +25,32 @@ IDLE_S = 60.0
 
 
 class _Way:
-    """One gate's: how many may be on their way, those in line included; the line; when the next of it may go."""
+    """One gate's: how many may be on their way, those in line included; the line; when the next of it may go.
+
+    By the clock (`next`), or because calls were answered (`follows`).
+    """
 
     def __init__(self, now: float) -> None:
         self.most = float(FIRST)
         self.line: deque[asyncio.Future[None]] = deque()
         self.next = now
+        self.follows = now
         self.used = now
+
+    def follow(self, apart_s: float) -> None:
+        """Let one in line go, so long after the one that followed before."""
+        now = time.monotonic()
+        at = max(now, self.follows)
+        self.follows = at + apart_s
+        if at > now:
+            asyncio.get_running_loop().call_later(at - now, self.let_next_go)
+        else:
+            self.let_next_go()
+
+    def let_next_go(self) -> None:
+        """The first in line need not wait any more."""
+        if self.line:
+            self.let_go(self.line[0])
 
     def let_go(self, turn: asyncio.Future[None]) -> None:
         """It need not wait any more, for whichever reason."""
@@ -45,15 +66,18 @@ class Ramp:
     def __init__(self) -> None:
         self._ways: dict[str, _Way] = {}
 
-    async def wait(self, gate: str, flying: int) -> None:
-        """Return when a call may go, of which so many are on their way now."""
+    def goes(self, gate: str, flying: int) -> bool:
+        """Whether a call may go now, while so many are on their way; if not, it is to `wait`."""
         now = time.monotonic()
         way = self._ways.get(gate)
         if way is None or (now - way.used > IDLE_S and not way.line):
             way = self._ways[gate] = _Way(now)
         way.used = now
-        if flying + len(way.line) < way.most:
-            return
+        return not way.line and flying < way.most
+
+    async def wait(self, gate: str) -> None:
+        """Return when it is the call's turn, of which `goes` has just said that it may not go."""
+        way, now = self._ways[gate], time.monotonic()
         at = max(now, way.next)
         way.next = at + GROWS_S / way.most
         way.most += 1
@@ -67,15 +91,16 @@ class Ramp:
             clock.cancel()
             way.let_go(turn)
 
-    def answered(self, gate: str, flying: int) -> None:
-        """A call was answered well when so many were on their way, itself included."""
+    def answered(self, gate: str, flying: int, ms: float) -> None:
+        """A call was answered well, `ms` after it went, when so many were on their way, itself included."""
         way = self._ways.get(gate)
         if way is None:
             return
         if 2 * flying >= way.most:
             way.most += 1
-        for _ in range(min(FOLLOW, len(way.line))):
-            way.let_go(way.line[0])
+        if way.line:
+            for _ in range(min(FOLLOW, len(way.line))):
+                way.follow(ms / 1000 / (FOLLOW * max(1, flying)))
 
     def forget(self) -> None:
         """Drop the gates that were not used lately."""

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar, Token
 
 _attempt: ContextVar[list[Hold] | None] = ContextVar("attempt", default=None)
 
 
-@contextmanager
-def kept() -> Iterator[None]:
+class kept:  # noqa: N801 - a context manager, and no generator's: every call to a provider is made within one
     """What is taken of any room within this stays taken until its end."""
-    holds: list[Hold] = []
-    token = _attempt.set(holds)
-    try:
-        yield
-    finally:
-        _attempt.reset(token)
-        for hold in holds:
+
+    __slots__ = ("_holds", "_token")
+
+    def __enter__(self) -> None:
+        self._holds: list[Hold] = []
+        self._token: Token[list[Hold] | None] = _attempt.set(self._holds)
+
+    def __exit__(self, *_: object) -> None:
+        _attempt.reset(self._token)
+        for hold in self._holds:
             hold.give(hold.size)
 
 

@@ -15,6 +15,7 @@ from shared.models import split_model
 from shared.provider_settings import ProviderKey, ProviderSettings
 from shared.settings import Settings
 from worker.choice import for_session, in_turn
+from worker.gates import Gate, gate_of
 from worker.providers.addresses import base_url, path_of, url
 from worker.providers.base import Adapter, PassThrough, Row
 from worker.providers.betas import allowed
@@ -52,6 +53,11 @@ class Target(msgspec.Struct, frozen=True, dict=True):
     def labels(self) -> tuple[str, str]:
         """What tells its metrics from others'."""
         return self.row.name, model_label(self.model)
+
+    @cached_property
+    def gate(self) -> Gate:
+        """The way its calls go, of which limits are kept."""
+        return gate_of(self)
 
     @cached_property
     def base_url(self) -> str:
@@ -111,6 +117,7 @@ class Router:
         self._fallbacks = settings.fallbacks
         self._listing = _listing(settings.providers)
         self._serving = lru_cache(maxsize=MOST_KNOWN)(self._found)
+        self._split = lru_cache(maxsize=MOST_KNOWN)(self._parts)
 
     def resolve(self, job: Job, default_provider: str) -> list[tuple[str, str]]:
         """(provider, model) pairs to try in turn: the asked one, then its fallbacks, or those configured for it.
@@ -118,9 +125,12 @@ class Router:
         Raises:
             InvalidRequest: a name leads to a provider that is not configured.
         """
-        asked = split_model(job.model, self.providers, default_provider)
+        asked = self._split(job.model, default_provider)
         fallbacks = job.fallbacks or self._fallbacks.get("/".join(asked), ())
-        return [asked, *(split_model(name, self.providers, default_provider) for name in fallbacks)]
+        return [asked, *[self._split(name, default_provider) for name in fallbacks]]
+
+    def _parts(self, name: str, default_provider: str) -> tuple[str, str]:
+        return split_model(name, self.providers, default_provider)
 
     def targets(self, provider: str, model: str, *, only: frozenset[str] | None = None) -> list[Target]:
         """The targets of all keys that may serve the model; with `only`, of those with these names.

@@ -22,32 +22,30 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
-import msgspec
 from msgspec.structs import replace
 
 from shared.batch_records import BatchRecords, named_after
 from shared.batches import FINISH, NATIVE, SHARD, START, Batch, BatchState, Ending, Item, blob, final_state, items_of
 from shared.errors import GatewayError, NotFound, StoreError
 from shared.files import Files
-from shared.ids import now_ms, request_id
-from shared.jobs import Job
 from shared.lanes import Lane
 from shared.queue import JOB, Queue, Share
 from shared.settings import Settings
 from shared.stores.blobs import BlobMissing, Blobs
 from shared.stores.redis import RedisStore
-from shared.traces import current
 from worker.attachments import Attachments
 from worker.exchange import Media, TryLater
 from worker.executor import Executor
 from worker.item_cache import ItemCache
 from worker.item_records import ItemRecords, Result
-from worker.items import Means, ShardRun, outlast
+from worker.items import Means, ShardRun
 from worker.lease import Lease, LeaseLost
 from worker.native_batches.records import REST
 from worker.native_batches.task import NativeBatches
+from worker.outlast import outlast
 from worker.output_files import OutputFiles
 from worker.results import assemble, in_place_of_unreadable, lost
+from worker.shard_jobs import NativeJob, ShardJob, batch_id_of, job_of, pack, unpack_native, unpack_shard
 
 log = logging.getLogger("hermod.worker")
 
@@ -55,47 +53,7 @@ STORE_AWAY_S = 2.0
 """When a batch's job is due again that could not reach a store."""
 LOST_S, LOST_MS = 60.0, 3_600_000
 """The same for one whose items are not in the object store, and for how long they may be put back."""
-KEPT_S = 600
-"""How long the job of a shard is remembered once it has ended."""
 NO_LIMIT = 1_000_000_000
-
-
-class ShardJob(msgspec.Struct, frozen=True, array_like=True):
-    """The body of a shard's job.
-
-    Attributes:
-        batch_id: UUID.
-        number: of the shard, from 0.
-        at_once: the most items its owner may have running; 0 for no limit of its own.
-        weight: the owner's.
-        rest: only those of its items that run at no batch API.
-    """
-
-    batch_id: str
-    number: int
-    at_once: int
-    weight: float = 1.0
-    rest: bool = False
-
-
-class NativeJob(msgspec.Struct, frozen=True, array_like=True):
-    """The body of the job of a group.
-
-    Attributes:
-        batch_id: UUID.
-        number: of the group, from 0.
-        weight, cap: the owner's, for the shards.
-    """
-
-    batch_id: str
-    number: int
-    weight: float
-    cap: int
-
-
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(ShardJob).decode
-_unpack_native = msgspec.msgpack.Decoder(NativeJob).decode
 
 
 class Batches:
@@ -152,8 +110,8 @@ class Batches:
             log.error("a batch cannot go on: %s", error, extra={"job_id": lease.id})  # noqa: TRY400 - says it all
             if not lease.late:
                 raise TryLater(LOST_S) from error
-            await self._records.finalize(_batch_id(lease))
-            await self._records.end(_batch_id(lease), BatchState.FAILED)
+            await self._records.finalize(batch_id_of(lease))
+            await self._records.end(batch_id_of(lease), BatchState.FAILED)
             raise
 
     # --- start ----------------------------------------------------------------------------------------
@@ -175,12 +133,12 @@ class Batches:
         await self._submit_shards(batch, share, mixed, rest=True)
         for number in range(len(plan.groups)):
             # In a line of its own: it is short, and must not stand behind thousands of shards.
-            job = _job(batch, NATIVE, named_after(batch.id, f"native {number}"), f"native:{batch.owner}", Lane.BATCH)
+            job = job_of(batch, NATIVE, named_after(batch.id, f"native {number}"), f"native:{batch.owner}", Lane.BATCH)
             line = Share(weight=share.weight, max_unfinished=NO_LIMIT)
-            await self._queue.submit(job, _pack(replace(share, number=number)), waiter="", share=line)
+            await self._queue.submit(job, pack(replace(share, number=number)), waiter="", share=line)
 
     async def _run_native(self, lease: Lease) -> None:
-        native = _unpack_native(lease.body)
+        native = unpack_native(lease.body)
         batch = (await self._records.look(native.batch_id)).batch
         await self._native.advance(lease, batch, native.number, partial(self._submit_shards, batch, native))
 
@@ -192,15 +150,15 @@ class Batches:
         share = Share(weight=like.weight, max_running=min(1, like.cap), max_unfinished=NO_LIMIT)
         submits = []
         for number in numbers:
-            job = _job(batch, SHARD, named_after(batch.id, f"{what} {number}"), f"batch:{batch.owner}", Lane.BATCH)
-            body = _pack(ShardJob(batch.id, number, like.cap, like.weight, rest))
+            job = job_of(batch, SHARD, named_after(batch.id, f"{what} {number}"), f"batch:{batch.owner}", Lane.BATCH)
+            body = pack(ShardJob(batch.id, number, like.cap, like.weight, rest))
             submits.append(self._queue.submit(job, body, waiter="", share=share))
         await asyncio.gather(*submits)
 
     # --- one shard ------------------------------------------------------------------------------------
 
     async def _run_shard(self, lease: Lease) -> None:
-        shard = _unpack(lease.body)
+        shard = unpack_shard(lease.body)
         progress, is_done = await asyncio.gather(
             self._records.look(shard.batch_id), self._items_ended.shard_is_done(shard.batch_id, shard.number)
         )
@@ -214,7 +172,7 @@ class Batches:
         if left < 0:
             raise LeaseLost(lease.id)
         if left == 0:
-            job = _job(batch, FINISH, named_after(batch.id, "finish"), batch.owner, Lane.CHORES)
+            job = job_of(batch, FINISH, named_after(batch.id, "finish"), batch.owner, Lane.CHORES)
             share = Share(max_unfinished=NO_LIMIT)
             await outlast(partial(self._queue.submit, job, batch.id.encode(), waiter="", share=share))
 
@@ -278,32 +236,6 @@ class Batches:
             return
         batch, output, errors = progress.batch, "", ""
         if batch.surface == "openai":
-            output, errors = await self._files.put_together(batch)
+            output, errors = await self._files.put_together(batch, await self._records.firsts(batch.id))
         state = final_state(progress.counts, cancelled=progress.cancelling_ms is not None)
         await self._records.end(batch_id, state, output_file=output, error_file=errors)
-
-
-def _batch_id(lease: Lease) -> str:
-    """Of the batch that the leased job is for."""
-    if lease.job.operation == SHARD:
-        return _unpack(lease.body).batch_id
-    if lease.job.operation == NATIVE:
-        return _unpack_native(lease.body).batch_id
-    return lease.id if lease.job.operation == START else lease.body.decode()
-
-
-def _job(batch: Batch, operation: str, job_id: str, owner: str, lane: Lane) -> Job:
-    now = now_ms()
-    return Job(
-        id=job_id,
-        owner=owner,
-        dialect=batch.dialect,
-        operation=operation,
-        model="",
-        request_id=request_id(),
-        created_ms=now,
-        ttl_s=KEPT_S,
-        deadline_ms=batch.expires_ms,
-        lane=lane,
-        trace=current(),
-    )

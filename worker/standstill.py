@@ -14,20 +14,19 @@ LONG_S, LONGEST_S = 10.0, 30.0
 
 
 class Standstill:
-    """What the items of one shard do at the moment."""
+    """What the items of one shard do at the moment: how many are on their way, and which of these wait."""
 
     def __init__(self) -> None:
         self._begun = 0
         self._due: dict[str, float] = {}
 
-    @contextlib.contextmanager
-    def begun(self) -> Iterator[None]:
-        """Within it one more item is on its way."""
+    def begin(self) -> None:
+        """One more item is on its way."""
         self._begun += 1
-        try:
-            yield
-        finally:
-            self._begun -= 1
+
+    def end(self) -> None:
+        """One less is."""
+        self._begun -= 1
 
     @contextlib.contextmanager
     def waiting(self, job_id: str, attempts: Sequence[Attempt], delay_s: float) -> Iterator[None]:

@@ -215,9 +215,8 @@ class Transport:
 
 
 def _headers(call: Call, encodings: str) -> dict[str, str]:
-    headers = {"user-agent": "hermod", "accept-encoding": encodings}
-    headers.update((name.lower(), value) for name, value in call.headers.items())
-    return headers
+    given = {name.lower(): value for name, value in call.headers.items()}
+    return {"user-agent": "hermod", "accept-encoding": encodings, **given}
 
 
 async def _whole(opened: Opened, max_bytes: int, provider: str) -> bytes:

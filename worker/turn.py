@@ -38,11 +38,8 @@ class Turn:
     def __init__(self, asked: Asked, pairs: list[tuple[str, str]]) -> None:
         self.asked = asked
         self.pairs = pairs
+        self._providers = [provider for provider, _ in pairs]
         self.stands = place(asked.attempts, self._providers)
-
-    @property
-    def _providers(self) -> list[str]:
-        return [provider for provider, _ in self.pairs]
 
     def more_targets(self, *, ambiguous: bool = False) -> bool:
         """There is a fallback; after an ambiguous failure, at another provider."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import lru_cache
 
 from shared import metrics, traces
 from shared.errors import ProviderError
 from shared.jobs import Outcome
+from shared.tallies import Spread, Tally
 from shared.traces import Kind, Span
 from worker.exchange import Asked, Exchange, Heard, StreamBroke
 from worker.retry import refuses_key
@@ -78,12 +80,20 @@ async def _counted(exchange: Exchange, asked: Asked, target: Target, heard: Hear
 
 
 def _succeeded(target: Target, seconds: float) -> None:
-    labels = target.labels
-    metrics.CALLS.of(*labels).value += 1
-    metrics.SUCCESSES.of(*labels).value += 1
-    metrics.LATENCY.of(*labels).observe(seconds)
-    metrics.KEY_UP.of(target.row.name, target.key.name).value = 1
+    calls, successes, latency, is_up = _series(*target.labels, target.key.name)
+    calls.value += 1
+    successes.value += 1
+    latency.observe(seconds)
+    is_up.value = 1
     log.debug("%s answered", target.row.name)
+
+
+@lru_cache(maxsize=1024)
+def _series(provider: str, model: str, key: str) -> tuple[Tally, Tally, Spread, Tally]:
+    """Those that each good answer counts in."""
+    labels = provider, model
+    up = metrics.KEY_UP.of(provider, key)
+    return metrics.CALLS.of(*labels), metrics.SUCCESSES.of(*labels), metrics.LATENCY.of(*labels), up
 
 
 def _failed(target: Target, error: ProviderError) -> None:

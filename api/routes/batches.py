@@ -18,13 +18,13 @@ from api.headers import refuse_async
 from api.routes.openai import paths
 from api.submit import AnyRequest, Gateway
 from shared.batch_records import BatchRecords, no_such_batch
-from shared.batches import Batch, Progress, blob
+from shared.batch_results import BatchResults
+from shared.batches import Batch, Progress
 from shared.dialects.anthropic import ANTHROPIC
 from shared.dialects.openai_chat import OPENAI_CHAT
-from shared.errors import GatewayError, InvalidRequest, NotFound
+from shared.errors import InvalidRequest, NotFound
 from shared.files import Files
 from shared.ids import request_id, uuid_of
-from shared.stores.blobs import BlobMissing, Blobs
 
 _ANTHROPIC = "/anthropic/v1/messages/batches"
 _encode = msgspec.json.Encoder().encode
@@ -66,6 +66,10 @@ class _Desk:
         if not found.state.final:
             raise InvalidRequest("The batch has not ended; cancel it, and delete it then.", code="batch_not_ended")
         await self._records.forget(found.batch)
+
+    async def results(self, batch: Batch) -> BatchResults:
+        """What an ended batch has come to. Raises NotFound."""
+        return BatchResults(self._gateway.bodies.blobs, batch, await self._records.firsts(batch.id))
 
     def _owner(self, request: AnyRequest) -> str:
         refuse_async(request.headers)
@@ -130,7 +134,7 @@ def _anthropic(gateway: Gateway, desk: _Desk, intake: Intake) -> list[HTTPRouteH
         progress = await desk.find(request, name)
         if not progress.state.final:
             raise InvalidRequest("The batch has not ended; its results can be read then.", code="batch_not_ended")
-        return await _results(gateway.bodies.blobs, progress.batch)
+        return await _results(await desk.results(progress.batch), progress.batch.shards)
 
     return [create, list_batches, retrieve, cancel, retry, remove, results]
 
@@ -174,9 +178,9 @@ def _openai(desk: _Desk, intake: Intake) -> list[HTTPRouteHandler]:
     return [create, list_batches, retrieve, cancel, retry, remove]
 
 
-async def _results(blobs: Blobs, batch: Batch) -> ASGIStreamingResponse:
+async def _results(found: BatchResults, shards: int) -> ASGIStreamingResponse:
     """The first chunk is fetched before the answer begins: a store that is away is a 503."""
-    lines = _lines(blobs, batch)
+    lines = _lines(found, shards)
     first = await anext(lines, b"")
 
     async def chunks() -> AsyncGenerator[bytes, None]:
@@ -192,15 +196,11 @@ async def _results(blobs: Blobs, batch: Batch) -> ASGIStreamingResponse:
     )
 
 
-async def _lines(blobs: Blobs, batch: Batch) -> AsyncGenerator[bytes, None]:
-    """The results of all shards. Raises GatewayError when at the end some are missing: the answer then breaks off."""
-    count = 0
-    for key in (blob(batch.id, kind, number) for number in range(batch.shards) for kind in ("out", "err")):
-        async with contextlib.aclosing(blobs.of(batch.owner).read(key)) as chunks:
-            with contextlib.suppress(BlobMissing):  # there is none when no item of the shard ended so
+async def _lines(found: BatchResults, shards: int) -> AsyncGenerator[bytes, None]:
+    for number in range(shards):
+        for kind in ("out", "err"):
+            async with contextlib.aclosing(found.lines(kind, number)) as chunks:
                 async for chunk in chunks:
-                    count += chunk.count(b"\n")
                     yield chunk
-    if count != batch.total:
-        name = views.anthropic_id(batch.id)
-        raise GatewayError(f"The gateway has lost results of {name}: {count} of {batch.total} are in the object store.")
+        if missing := await found.missing(number):
+            yield missing

@@ -18,7 +18,7 @@ from shared.dialects.anthropic import ANTHROPIC
 from shared.dialects.base import Dialect
 from shared.dialects.openai_chat import OPENAI_CHAT
 from shared.errors import NotFound
-from shared.files import Files
+from shared.files import File, Files
 from shared.ids import request_id
 
 _ANTHROPIC = "/anthropic/v1/files"
@@ -28,10 +28,10 @@ _json = msgspec.json.Encoder().encode
 def routes(gateway: Gateway, records: Files, batches: BatchRecords) -> list[HTTPRouteHandler]:
     """The handlers of both surfaces."""
     store = FileStore(records, gateway.bodies.blobs)
-    return [*_anthropic(gateway, store), *_openai(gateway, store), *_content(gateway, store, batches)]
+    return [handler for part in (_anthropic, _openai, _content) for handler in part(gateway, store, batches)]
 
 
-def _anthropic(gateway: Gateway, store: FileStore) -> list[HTTPRouteHandler]:
+def _anthropic(gateway: Gateway, store: FileStore, batches: BatchRecords) -> list[HTTPRouteHandler]:
     @post(_ANTHROPIC, status_code=200)
     async def upload(request: AnyRequest) -> ASGIApp:
         """Upload the part `file` of a form."""
@@ -53,7 +53,7 @@ def _anthropic(gateway: Gateway, store: FileStore) -> list[HTTPRouteHandler]:
     @get(_ANTHROPIC + "/{name:str}")
     async def retrieve(request: AnyRequest, name: str) -> ASGIApp:
         """What is known of a file."""
-        file = await store.find(name, owner_of(gateway, request))
+        file = await _found(store, batches, name, owner_of(gateway, request))
         return read(ANTHROPIC, _json(file_views.anthropic_file(file)), {})
 
     @delete(_ANTHROPIC + "/{name:str}", status_code=200)
@@ -65,7 +65,7 @@ def _anthropic(gateway: Gateway, store: FileStore) -> list[HTTPRouteHandler]:
     return [upload, list_files, retrieve, remove]
 
 
-def _openai(gateway: Gateway, store: FileStore) -> list[HTTPRouteHandler]:
+def _openai(gateway: Gateway, store: FileStore, batches: BatchRecords) -> list[HTTPRouteHandler]:
     @post(paths("/files"), status_code=200)
     async def upload(request: AnyRequest) -> ASGIApp:
         """Upload the part `file` of a form, for the purpose it names."""
@@ -83,7 +83,7 @@ def _openai(gateway: Gateway, store: FileStore) -> list[HTTPRouteHandler]:
     @get(paths("/files/{name:str}"))
     async def retrieve(request: AnyRequest, name: str) -> ASGIApp:
         """What is known of a file."""
-        file = await store.find(name, owner_of(gateway, request))
+        file = await _found(store, batches, name, owner_of(gateway, request))
         return read(OPENAI_CHAT, _json(file_views.openai_file(file)), {})
 
     @delete(paths("/files/{name:str}"), status_code=200)
@@ -115,6 +115,14 @@ def _content(gateway: Gateway, store: FileStore, batches: BatchRecords) -> list[
         return await sent(request, name, OPENAI_CHAT)
 
     return [download, content]
+
+
+async def _found(store: FileStore, batches: BatchRecords, name: str, owner: str) -> File:
+    """The owner's file, or what there is of the one that a running batch will leave. Raises NotFound."""
+    try:
+        return await store.find(name, owner)
+    except NotFound:
+        return await partial_output.find(batches, store.blobs, name, owner)
 
 
 def owner_of(gateway: Gateway, request: AnyRequest) -> str:

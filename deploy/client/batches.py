@@ -80,12 +80,15 @@ def results(gateway: Gateway, *, batch_id: str, errors: bool) -> None:
 
 @command.command(short_help="Run what did not succeed again.")
 @_id
+@click.option("--watch", "follow", is_flag=True, help="Follow the new batch to its end, as `watch` does.")
 @_json
 @asks_a_gateway
-def retry(gateway: Gateway, *, batch_id: str, as_json: bool) -> None:
+def retry(gateway: Gateway, *, batch_id: str, follow: bool, as_json: bool) -> None:
     """Run the requests of an ended batch that did not succeed as a new batch, and print its id."""
     batch = post_once(gateway, f"{path_of(batch_id)}/retry", bytes, {})
     click.echo(msgspec.json.encode(batch) if as_json else batch["id"])
+    if follow:
+        watch_batch(gateway, batch["id"], as_json=as_json)
 
 
 @command.command(short_help="Cancel a batch.")

@@ -138,6 +138,10 @@ class Limits:
         self._overloaded[key_hash] = time.monotonic() + conduct.overloaded_s
         self._buckets = {name: bucket for name, bucket in self._buckets.items() if name[0] != key_hash}
 
+    def is_revoked(self, key_hash: str) -> bool:
+        """Whether calls with the key are refused, whatever they ask for."""
+        return self._conduct_of(key_hash).revoked
+
     def judge(self, key_hash: str, model: str, tokens: int, form: str) -> Verdict:
         """What a call gets that costs so many tokens; `form` is the wire's."""
         conduct, now = self._conduct_of(key_hash), time.monotonic()

@@ -72,6 +72,8 @@ class Simulator:
                 _refuse_as_ordered(route.wire, read_orders(route.name).fault, route.name)
                 return _plain(route.wire.model(route.name))
             case "batch":
+                if self._limits.is_revoked(entry.key_hash):
+                    raise route.wire.ordered(401, "")
                 return _plain(self._batches(route, request).answer(request, entry))
             case _:
                 return _plain(route.wire.models(request.query))

@@ -1,9 +1,10 @@
 """How fast two workers run a batch: `uv run python -m tests.bench.batches [--quick] [--profile FOLDER]`.
 
 Starts a Redis or Valkey server, the simulated provider, which answers at once, and real `hermod worker` processes.
-Before and after each batch as many processes with nothing but the worker's HTTP client ask the same questions with as
-many calls in flight: their rate is what the machine allows, and the ratio of the two holds where the machine is noisy.
-CPU is that of the workers, or of the bare clients, and of the Redis server, for one item. The workers have run a batch
+Before and after each batch as many processes with nothing but an HTTP client ask the same questions with as many calls
+in flight: with the worker's own client, whose rate is what the machine allows, and with a stock `httpx.AsyncClient`.
+The ratios to both hold where the machine is noisy. CPU is that of the workers, or of the bare clients, and of the Redis
+server, for one item. The workers have run a batch
 before: how a worker feels its way to a full load at a provider that it has not used lately (`worker/ramp.py`) is in no
 figure.
 """
@@ -20,10 +21,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from statistics import median
 
+import httpx
 import msgspec
 import uvloop
 
@@ -40,6 +42,8 @@ from worker.transport import Call, Transport
 WORKERS = 2
 AT_ONCE = 4 * 32
 """Calls in flight of a worker with the default settings."""
+CLIENTS = ("own", "httpx")
+"""What the bare processes send with."""
 PATIENCE_S = 900.0
 WARM_UP = 1000
 HEADERS = {"content-type": "application/json", "x-api-key": "sk-simulated", "anthropic-version": "2023-06-01"}
@@ -60,21 +64,47 @@ class Bare(msgspec.Struct, frozen=True):
     cpu_s: float
 
 
-async def bare(url: str, seconds: float) -> Bare:
-    """Keep AT_ONCE calls in flight; the questions are those of a batch."""
-    transport, calls, asked = Transport(max_bytes=1 << 26), 0, [bytes(one.body) for one in items(100)]
-    end, begun_s = time.monotonic() + seconds, time.process_time()
+Post = Callable[[bytes], Awaitable[int]]
+"""Sends a question; returns the answer's status."""
 
-    async def loop() -> None:
-        nonlocal calls
-        while time.monotonic() < end:
-            call = Call("POST", f"{url}/v1/messages", HEADERS, asked[calls % 100], "bench", 60.0)
-            assert (await transport.send(call)).status == 200
-            calls += 1
 
-    await asyncio.gather(*(loop() for _ in range(AT_ONCE)))
+@contextlib.asynccontextmanager
+async def own(url: str) -> AsyncIterator[Post]:
+    """The status of what the worker's client is answered."""
+    transport = Transport(max_bytes=1 << 26)
+
+    async def post(body: bytes) -> int:
+        return (await transport.send(Call("POST", url, HEADERS, body, "bench", 60.0))).status
+
+    yield post
     await transport.close()
-    return Bare(calls, time.process_time() - begun_s)
+
+
+@contextlib.asynccontextmanager
+async def stock(url: str) -> AsyncIterator[Post]:
+    """The same of httpx, as it comes but for as many connections as there are calls."""
+    async with httpx.AsyncClient(timeout=60.0, limits=httpx.Limits(max_connections=AT_ONCE)) as client:
+
+        async def post(body: bytes) -> int:
+            return (await client.post(url, content=body, headers=HEADERS)).status_code
+
+        yield post
+
+
+async def bare(url: str, seconds: float, client: str) -> Bare:
+    """Keep AT_ONCE calls in flight; the questions are those of a batch."""
+    calls, asked = 0, [bytes(one.body) for one in items(100)]
+    async with (own if client == "own" else stock)(f"{url}/v1/messages") as post:
+        end, begun_s = time.monotonic() + seconds, time.process_time()
+
+        async def loop() -> None:
+            nonlocal calls
+            while time.monotonic() < end:
+                assert await post(asked[calls % 100]) == 200
+                calls += 1
+
+        await asyncio.gather(*(loop() for _ in range(AT_ONCE)))
+        return Bare(calls, time.process_time() - begun_s)
 
 
 class Bench:
@@ -87,21 +117,26 @@ class Bench:
         self.rounds = rounds
 
     def table(self, sizes: list[int]) -> None:
-        """A line for each size of a batch, and one before it for the bare clients."""
-        print(f"\n{'':32}{'per s':>10}{'CPU us':>10}{'Redis us':>10}{'of bare':>10}", flush=True)
+        """A line for each size of a batch, and before it one for each of the bare clients."""
+        print(f"\n{'':32}{'per s':>10}{'CPU us':>10}{'Redis us':>10}{'of own':>10}{'of httpx':>10}", flush=True)
         for size in sizes:
-            bares: list[Figures] = []
+            bares: dict[str, list[Figures]] = {client: [] for client in CLIENTS}
             batches: list[Figures] = []
             for _ in range(self.rounds):
-                bares.append(self.bare(3.0))
+                for client in CLIENTS:
+                    bares[client].append(self.bare(3.0, client))
                 batches.append(self.batch(size))
-                bares.append(self.bare(3.0))
-            limit, reached = middle(bares), middle(batches)
-            row(f"bare client, {WORKERS} processes", limit)
-            row(f"batch of {size:,}, {WORKERS} workers", reached, f"{reached.per_s / limit.per_s:.0%}")
+                for client in reversed(CLIENTS):
+                    bares[client].append(self.bare(3.0, client))
+            reached, ratios = middle(batches), []
+            for client, found in bares.items():
+                limit = middle(found)
+                ratios.append(reached.per_s / limit.per_s)
+                row(f"bare {client} client, {WORKERS} processes", limit)
+            row(f"batch of {size:,}, {WORKERS} workers", reached, ratios)
 
-    def bare(self, seconds: float) -> Figures:
-        command = python("tests.bench.batches", "--bare", self.simulator, str(seconds))
+    def bare(self, seconds: float, client: str = "own") -> Figures:
+        command = python("tests.bench.batches", "--bare", self.simulator, str(seconds), client)
         running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(WORKERS)]
         done = [msgspec.json.decode(process.communicate()[0], type=Bare) for process in running]
         calls = sum(one.calls for one in done)
@@ -165,8 +200,9 @@ def middle(rows: list[Figures]) -> Figures:
     return Figures(*(median(getattr(one, name) for one in rows) for name in Figures.__struct_fields__))
 
 
-def row(what: str, found: Figures, ratio: str = "") -> None:
-    print(f"{what:32}{found.per_s:>10,.0f}{found.own_us:>10.0f}{found.redis_us:>10.0f}{ratio:>10}", flush=True)
+def row(what: str, found: Figures, ratios: Iterable[float] = ()) -> None:
+    shown = "".join(f"{ratio:>10.0%}" for ratio in ratios)
+    print(f"{what:32}{found.per_s:>10,.0f}{found.own_us:>10.0f}{found.redis_us:>10.0f}{shown}", flush=True)
 
 
 @contextlib.contextmanager
@@ -194,10 +230,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one round, the largest batch left out")
     parser.add_argument("--profile", type=Path, metavar="FOLDER", help="where cProfile's file is kept")
-    parser.add_argument("--bare", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--bare", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.bare:
-        sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(bare(options.bare[0], float(options.bare[1])))))
+        url, seconds, client = options.bare
+        sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(bare(url, float(seconds), client))))
         return
     with tempfile.TemporaryDirectory() as name, simulated() as simulator:
         server = Server(Path(name) / "redis")

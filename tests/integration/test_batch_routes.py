@@ -494,8 +494,15 @@ async def test_results_are_read_once_the_batch_has_ended(place):
     }
     assert len(rows) == 250
     await place.blobs.delete(blob(batch.id, "out", 2))
-    with pytest.raises(httpx.RemoteProtocolError):
-        await place.http.get(path)
+    lost = {f"r-{number}" for number in range(50, 75)}
+    rows = list(map(json.loads, (await place.http.get(path)).text.splitlines()))
+    assert {row["custom_id"]: row["result"]["type"] for row in rows} == {
+        f"r-{number}": "errored" if f"r-{number}" in lost else failing.get(f"r-{number}", "succeeded")
+        for number in range(250)
+    }
+    assert len(rows) == 250
+    told = {row["result"]["error"]["error"]["message"] for row in rows if row["custom_id"] in lost}
+    assert [message.startswith("The gateway has lost the result") for message in told] == [True]
 
 
 async def test_only_an_ended_batch_of_the_openai_surface_can_be_deleted_too(place):

@@ -15,11 +15,11 @@ from shared.errors import ProviderError
 from shared.ids import now_ms
 from shared.provider_settings import ProviderKey
 from shared.stores.memory import MemoryBlobs
-from tests.batches import ended, items, results, settings, simulated, submit
+from tests.batches import FAST, ended, items, results, settings, simulated, submit
 from tests.integration.conftest import until
 from tests.integration.test_native_batches import at_home, created, direct, late, working  # noqa: F401 - a fixture
 from tests.integration.test_shards import OPENAI, names
-from worker.native_batches import group
+from worker.native_batches import group, requests
 from worker.native_batches.client import Client
 from worker.native_batches.paper import Paper
 from worker.native_batches.task import MOST_CRASHES
@@ -47,7 +47,7 @@ async def run(store, blobs, provider, known=None, /, count=20, **facts):
     """All items have succeeded, each once: how many of them ran directly."""
     batch = await submit(store, blobs, items(count, facts.pop("model", "m")), **{"mode": "native", **facts})
     async with working(store, blobs, known or settings(provider.url)):
-        progress = await until(lambda: ended(store, batch), 30)
+        progress = await until(lambda: ended(store, batch))
     assert (progress.state, progress.counts) == (BatchState.COMPLETED, Counts(succeeded=count))
     lines = await results(blobs, batch)
     assert Counter(names(lines)) == Counter(f"item-{index}" for index in range(count))
@@ -123,11 +123,11 @@ async def test_results_with_a_line_without_end_are_given_up_and_what_was_read_is
 async def test_an_answer_that_the_gateway_cannot_digest_is_one_errored_item(store, blobs, provider, monkeypatch):
     real = Paper.read
 
-    async def stumble(paper, begun, status, body):
+    async def stumble(paper, begun, key, status, body):
         if b"question 7" in body:
             monkeypatch.setattr("worker.native_batches.paper.at_batch_price", broken)
         try:
-            return await real(paper, begun, status, body)
+            return await real(paper, begun, key, status, body)
         finally:
             monkeypatch.setattr("worker.native_batches.paper.at_batch_price", whole)
 
@@ -141,6 +141,125 @@ async def test_an_answer_that_the_gateway_cannot_digest_is_one_errored_item(stor
     async with working(store, blobs, settings(provider.url)):
         progress = await until(lambda: ended(store, batch), 30)
     assert progress.counts == Counts(succeeded=19, errored=1)
+
+
+# --- keys -------------------------------------------------------------------------------------------------
+
+
+def with_keys(known, *names, provider="anthropic"):
+    """Keys `sk-<name>` that are drawn in this order."""
+    weights = [1.0, *(1e-9 for _ in names[1:])]
+    keys = [ProviderKey(name=n, value=f"sk-{n}", weight=w) for n, w in zip(names, weights, strict=True)]
+    known.providers[provider] = msgspec.structs.replace(known.providers[provider], keys=tuple(keys))
+    return known
+
+
+def refusing(monkeypatch, api, refused, status=401, code=""):
+    """Batches cannot be created with these keys; the keys with which one was to be."""
+    real, asked = api.answer, []
+
+    def answer(self, request, entry):
+        if request.method == "POST" and request.path.endswith("batches"):
+            key = request.headers.get("x-api-key") or request.headers["authorization"].removeprefix("Bearer ")
+            asked.append(key)
+            if key in refused:
+                raise Refusal(status, "not with this key", code=code)
+        return real(self, request, entry)
+
+    monkeypatch.setattr(api, "answer", answer)
+    return asked
+
+
+REFUSALS = {"unknown": (401, ""), "not for batches": (403, ""), "nothing left": (429, "insufficient_quota")}
+
+
+@pytest.mark.parametrize(("status", "code"), REFUSALS.values(), ids=REFUSALS.keys())
+async def test_a_batch_whose_key_is_refused_is_sent_with_the_next_that_is_taken(
+    store, blobs, provider, monkeypatch, status, code
+):
+    asked = refusing(monkeypatch, OpenAIBatches, ("sk-dead", "sk-spent"), status, code)
+    known = with_keys(settings(provider.url), "dead", "spent", "good", provider="openai")
+    batch = await submit(store, blobs, items(30), mode="native", shard_items=10, **OPENAI)
+    monkeypatch.setattr(requests, "PART_ITEMS", 10)
+    async with working(store, blobs, known):
+        progress = await until(lambda: ended(store, batch), 30)
+    assert (progress.counts, progress.spent.native, direct(provider)) == (Counts(succeeded=30), 30, [])
+    assert asked == ["sk-dead", "sk-spent", "sk-good", "sk-good", "sk-good"], "what was refused is not asked again"
+    left = [call for call in provider.calls() if call["path"].endswith("/files")]
+    deleted = [call for call in provider.calls() if call["method"] == "DELETE"]
+    assert len(left) == len({call["path"] for call in deleted}) - 3, "nor is a file left of a refused batch"
+
+
+@pytest.mark.usefixtures("at_home")
+@pytest.mark.parametrize("mode", ["native", "auto"])
+async def test_where_every_key_is_refused_native_tells_why_and_auto_runs_directly(
+    store, blobs, provider, monkeypatch, mode
+):
+    asked = refusing(monkeypatch, AnthropicBatches, ("sk-one", "sk-two"), 403)
+    batch = await submit(store, blobs, items(20), mode=mode)
+    async with working(store, blobs, with_keys(settings(provider.url), "one", "two")):
+        progress = await until(lambda: ended(store, batch), 30)
+    assert asked == ["sk-one", "sk-two"]
+    assert (progress.counts, len(direct(provider))) == {
+        "native": (Counts(errored=20), 0),
+        "auto": (Counts(succeeded=20), 20),
+    }[mode]
+
+
+async def test_what_the_second_key_may_have_sent_is_looked_for_with_that_key_and_not_sent_again(
+    store, blobs, provider, monkeypatch
+):
+    asked, looked, real = refusing(monkeypatch, AnthropicBatches, ("sk-dead",)), [], AnthropicBatches.answer
+
+    def answer(api, request, entry):
+        if request.method == "GET":
+            looked.append(request.headers["x-api-key"])
+        return real(api, request, entry)
+
+    monkeypatch.setattr(AnthropicBatches, "answer", answer)
+    batch = await submit(store, blobs, items(20, "sim-batch-lost"), mode="native")
+    async with working(store, blobs, with_keys(settings(provider.url), "dead", "good", "other")):
+        progress = await until(lambda: ended(store, batch), 30)
+    assert (progress.counts, direct(provider)) == (Counts(succeeded=20), [])
+    assert (asked, set(looked)) == (["sk-dead", "sk-good"], {"sk-good"})
+
+
+async def test_what_may_have_been_accepted_with_a_key_that_is_refused_since_is_sent_with_no_other(
+    store, blobs, provider, monkeypatch
+):
+    real, refused, creates = AnthropicBatches.answer, [], []
+
+    def answer(api, request, entry):
+        if request.method == "POST":
+            creates.append(request.headers["x-api-key"])
+        elif len(refused) < 5:
+            refused.append(request.headers["x-api-key"])
+            raise Refusal(401, "no such key for now")
+        return real(api, request, entry)
+
+    monkeypatch.setattr(AnthropicBatches, "answer", answer)
+    batch = await submit(store, blobs, items(20, "sim-batch-lost"), mode="native")
+    async with working(store, blobs, with_keys(settings(provider.url), "one", "two")):
+        progress = await until(lambda: ended(store, batch), 30)
+    assert (progress.counts, direct(provider)) == (Counts(succeeded=20), [])
+    assert (creates, set(refused)) == (["sk-one"], {"sk-one"})
+
+
+async def test_each_key_s_batch_is_written_for_its_own_address_and_names(store, blobs, provider, monkeypatch):
+    monkeypatch.setattr(requests, "PART_ITEMS", 10)
+    asked = refusing(monkeypatch, AnthropicBatches, ("sk-dead",))
+    known = with_keys(settings(provider.url), "dead", "good")
+    names = ("sim-404", "claude-haiku-4-5")
+    keys = (
+        msgspec.structs.replace(key, aliases={"m": name}, weight=1.0)
+        for key, name in zip(known.providers["anthropic"].keys, names, strict=True)
+    )
+    known.providers["anthropic"] = msgspec.structs.replace(known.providers["anthropic"], keys=tuple(keys))
+    batch = await submit(store, blobs, items(30), mode="native", shard_items=10)
+    async with working(store, blobs, known):
+        progress = await until(lambda: ended(store, batch), 30)
+    assert (progress.counts, asked.count("sk-good")) == (Counts(succeeded=30), 3), "none was sent in another's words"
+    assert (progress.spent.unpriced, progress.spent.cost) == (0, progress.spent.saved), "nor counted at its price"
 
 
 # --- looks ------------------------------------------------------------------------------------------------
@@ -253,7 +372,8 @@ async def test_a_group_that_takes_workers_down_is_given_up(store, blobs, provide
     monkeypatch.setattr(Client, "look", crash)
     monkeypatch.setattr("worker.native_batches.task.MOST_CRASHES", 2)
     assert MOST_CRASHES > 2
-    assert await run(store, blobs, provider) == 20
+    brief = msgspec.structs.replace(FAST, lease_s=1)
+    assert await run(store, blobs, provider, settings(provider.url, brief)) == 20
 
 
 # --- OpenAI's ends ----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from collections import Counter
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from api.wait import Hub
 from shared.answer_store import AnswerStore
 from shared.batch_records import BatchRecords, named_after
+from shared.batch_results import BatchResults
 from shared.batches import WINDOW_MS, BatchState, Counts, blob
 from shared.bodies import Bodies
 from shared.cache import CachePlan
@@ -35,7 +37,7 @@ from shared.uploads import Upload, Uploads
 from shared.webhook_events import OWNER, TEST, hook
 from shared.webhook_records import WebhookRecords
 from shared.webhook_settings import WebhookSettings, new_secret
-from tests.batches import at_work, ended, items, results, settings, simulated, submit
+from tests.batches import at_work, ended, item, items, question, results, settings, simulated, submit
 from tests.integration.conftest import until
 from tests.integration.test_queue import FAST, a_job, answer, is_final, working
 from worker.answer_cache import AnswerCache
@@ -406,10 +408,11 @@ async def has_state(store, key, state):
 
 LOST = {
     "out": (["item-2", "item-3"], ["item-0", "item-1", "item-4"]),
+    "-out": (["item-2", "item-3"], ["item-0", "item-1", "item-4"]),
     "err": ([], ["item-0", "item-1", "item-2", "item-3", "item-4"]),
-    "out in": ([""], ["item-0", "item-1", "item-4"]),
+    "out in": (["", ""], ["item-0", "item-1", "item-4"]),
 }
-"""What of the second shard cannot be read, and whose lines then are in the files of errors and of answers."""
+"""Of the second shard: what cannot be read, or with `-` is gone; whose lines are in errors and answers."""
 
 
 @pytest.mark.parametrize("lost", LOST)
@@ -423,7 +426,10 @@ async def test_results_that_cannot_be_read_are_errors_and_hold_up_no_batch(opene
     async with at_work(store, blobs, settings(provider.url)):
         await until(lambda: ended(store, batch))
         for kind in lost.split():
-            await inner.put(blob(batch.id, kind, 1), await inner.get(blob(batch.id, "in", 0)))
+            if kind.startswith("-"):
+                await inner.delete(blob(batch.id, kind[1:], 1))
+            else:
+                await inner.put(blob(batch.id, kind, 1), await inner.get(blob(batch.id, "in", 0)))
         await finish_again(store, batch)
         progress = await until(lambda: ended(store, batch))
     assert progress.state is BatchState.COMPLETED
@@ -431,6 +437,29 @@ async def test_results_that_cannot_be_read_are_errors_and_hold_up_no_batch(opene
     errors, answers = LOST[lost]
     assert [sorted(line["custom_id"] for line in lines) for lines in files] == [errors, answers]
     assert all("encryption.keys" in line["response"]["body"]["error"]["message"] for line in files[0])
+
+
+@pytest.mark.parametrize("lost", ["out", "err", "out err"])
+async def test_each_item_has_one_line_though_results_cannot_be_read_to_their_end(opened, provider, lost):
+    store, inner = opened(NEW), MemoryBlobs()
+    blobs = SealedBlobs(inner, MasterKeys([NEW]))
+    asked = [item(index, question(index, "sim-404" if index % 2 else "sim-words-40000")) for index in range(8)]
+    batch = await submit(store, blobs, asked, shard_items=4, owner="me")
+    async with at_work(store, blobs, settings(provider.url)):
+        await until(lambda: ended(store, batch))
+    for kind in lost.split():
+        key = blob(batch.id, kind, 1)
+        sealed = await inner.get(key)
+        await inner.put(key, sealed[:-20] + bytes(20))
+    found = BatchResults(blobs, batch, await BatchRecords(store).firsts(batch.id))
+    read = [(shard, kind) for shard in range(2) for kind in ("out", "err")]
+    pieces = [lines for shard, kind in read async for lines in found.lines(kind, shard)]
+    rows = list(map(json.loads, b"".join([*pieces, await found.missing(0), await found.missing(1)]).splitlines()))
+    assert sorted(row["custom_id"] for row in rows) == [f"item-{index}" for index in range(8)]
+    ends = Counter(row["result"]["type"] for row in rows)
+    gone = [row for row in rows if "cannot read it" in json.dumps(row)]
+    assert gone
+    assert ends["errored"] == 4 + sum(row["custom_id"] in {"item-4", "item-6"} for row in gone)
 
 
 async def finish_again(store, batch):
@@ -450,7 +479,7 @@ async def lines_of(blobs, batch, file_id):
 
 async def test_an_item_whose_result_cannot_be_read_is_an_error_among_the_results(opened, provider):
     store, blobs = opened(NEW), MemoryBlobs()
-    batch = await submit(store, blobs, [*items(3), *items(5, "sim-latency-1500")[3:]])
+    batch = await submit(store, blobs, [*items(3), *items(5, "sim-latency-4000")[3:]])
     record = f"hermod:batch-items:{batch.id}:0"
     async with at_work(store, blobs, settings(provider.url)):
         await until(lambda: has_fields(store, record, 3))

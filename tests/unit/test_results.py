@@ -5,9 +5,10 @@ import json
 import msgspec
 import pytest
 
+from shared.batch_lines import answered
 from shared.batches import Batch, Ending, Item
 from shared.jobs import Outcome
-from worker.results import answered, assemble, unrun
+from worker.results import assemble, unrun
 
 UUID = "6f0d2c1e-8f5b-4e0a-9d53-2f1f7f0b7a11"
 HEX = "6f0d2c1e8f5b4e0a9d532f1f7f0b7a11"

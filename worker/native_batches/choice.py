@@ -6,11 +6,12 @@ from collections import Counter
 
 import msgspec
 
+from shared.batch_lines import names_of
 from shared.batches import MOST_GROUPS, Batch, Item, blob, items_of
 from shared.errors import GatewayError, InvalidRequest, StoreError
 from shared.ids import now_ms
 from shared.stores.blobs import BlobMissing, Blobs
-from worker.begun import Begun, begin, names_of
+from worker.begun import Begun, begin
 from worker.native_batches.offers import offers
 from worker.native_batches.records import REST, Group, Plan
 from worker.routing import Router

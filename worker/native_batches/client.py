@@ -10,6 +10,7 @@ from typing import TypeVar
 from shared.errors import Garbled, ProviderError, Rejected
 from worker.exchange import UNREADABLE, Sign
 from worker.native_batches.wires import Ask, BatchWire, Line, Seen
+from worker.retry import refuses_key
 from worker.routing import Target
 from worker.transport import MIB, Call, Transport
 
@@ -45,8 +46,8 @@ class Client:
             file_id = self._read(partial(self._wire.uploaded, mark=mark), await self._send(upload))
         try:
             return self._read(self._wire.seen, await self._send(self._wire.create(lines, path, mark, file_id)))
-        except Rejected:
-            if file_id:
+        except ProviderError as error:
+            if file_id and (isinstance(error, Rejected) or refuses_key(error)):
                 await self._clear(self._wire.discard(file_id))
             raise
 

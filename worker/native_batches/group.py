@@ -17,11 +17,10 @@ from msgspec.structs import replace
 
 from shared.batch_records import named_after
 from shared.batches import Batch, BatchState
-from shared.errors import AuthFailed, Garbled, GatewayError, InvalidRequest, NotPermitted, ProviderError, Rejected
+from shared.errors import AuthFailed, Garbled, InvalidRequest, NotPermitted, ProviderError, Rejected
 from shared.ids import now_ms
 from worker.exchange import TryLater
 from worker.failpoints import reach
-from worker.items import outlast
 from worker.lease import Lease, LeaseLost
 from worker.native_batches.choice import RESERVE_MS
 from worker.native_batches.client import Client, Unclear
@@ -29,6 +28,9 @@ from worker.native_batches.keeper import Keeper
 from worker.native_batches.means import Means
 from worker.native_batches.offers import batch_keys, offers, wire_of
 from worker.native_batches.records import Group, Part
+from worker.native_batches.requests import Requests
+from worker.outlast import outlast
+from worker.retry import refuses_key
 
 log = logging.getLogger("hermod.worker")
 
@@ -42,9 +44,6 @@ AGAIN_MS, LONGEST_AGAIN_MS = 60_000, 900_000
 """When a batch is sent again that the provider had no room for: at first, and at most, twice as long each time."""
 SETTLED_MS = 60_000
 """When a batch that the provider does not list is taken as never accepted, and one that it does not know as gone."""
-PART_ITEMS = 10_000
-PART_BYTES = 24 * 1024 * 1024
-"""Most of what is sent as one batch, for a worker holds it in memory; a provider's own limit may be lower."""
 
 Done: TypeAlias = Callable[[Iterable[int]], Awaitable[None]]
 
@@ -62,8 +61,7 @@ class GroupRun:
         if group.provider not in offers(means.router, "native"):
             raise InvalidRequest("The provider of a native batch is no longer configured.")
         self._target = means.router.target(group.provider, group.model, only=batch_keys(means.router, group.provider))
-        self._wire = wire_of(self._target)
-        self._room = min(PART_BYTES, self._wire.most_bytes)
+        self._refused: set[str] = set()
         self._keeper = Keeper(means, lease, batch, group)
         self._takeover_ms = batch.expires_ms - RESERVE_MS
 
@@ -110,45 +108,43 @@ class GroupRun:
         first = parts[-1].until if parts else 0
         if first == self._batch.shards:
             return None
-        mark, lines, path, until = self._mark(len(parts)), list[bytes](), "", first
-        while until < self._batch.shards:
-            more, path = await self._lines(until, mark, path)
-            size = sum(map(len, lines)) + sum(map(len, more))
-            if lines and (len(lines) + len(more) > PART_ITEMS or size > self._room):
-                break
-            lines += more
-            until += 1
-        now = now_ms()
-        part = Part(first=first, until=until, key=self._target.key.name, total=len(lines), intended_ms=now, sent_ms=now)
-        return await self._submit(len(parts), part, lines, path)
+        requests = await self._requests(self._mark(len(parts)), first).fill()
+        now, total = now_ms(), len(requests.lines)
+        key = self._target.key.name
+        part = Part(first=first, until=requests.until, key=key, total=total, intended_ms=now, sent_ms=now)
+        return await self._submit(len(parts), part, requests)
 
-    async def _submit(self, number: int, part: Part, lines: list[bytes], path: str) -> Part:
-        if not lines:
+    def _requests(self, mark: str, first: int) -> Requests:
+        return Requests(self._means, self._batch, self._group, self._target, mark, first)
+
+    async def _submit(self, number: int, part: Part, requests: Requests) -> Part:
+        if not requests.lines:
             return await self._end(number, part)
         await self._note(number, part)
         try:
-            seen = await self._client(part).submit(lines, path, self._mark(number, part.refusals))
+            mark = self._mark(number, part.refusals)
+            seen = await self._client(part).submit(requests.lines, requests.path, mark)
         except ProviderError as error:
-            if isinstance(error, Rejected | AuthFailed) or error.should_retry is False:
+            if refuses_key(error):
+                requests.lines.clear()  # written anew, and not held twice
+                return await self._submit_with_another_key(number, part, error)
+            if isinstance(error, Rejected) or error.should_retry is False:
                 return await self._refuse(number, part, error)
             return part
         reach("answered")
         return await self._note(number, replace(part, provider_id=seen.id))
 
-    async def _lines(self, shard: int, mark: str, path: str) -> tuple[list[bytes], str]:
-        """The requests of a shard, as many as fit into one batch, and where a plain call would send them."""
-        lines, room = [], self._room
-        for held in await self._means.chooser.held(self._batch, self._group, shard):
-            try:
-                call = await self._means.paper.write(held.begun)
-            except GatewayError:
-                continue  # the shard says what is wrong with it
-            path = call.url.removeprefix(self._target.base_url)
-            line = self._wire.line(f"{mark}-{held.item.index}", path, call.body)
-            if len(line) <= room:  # the shard runs it otherwise
-                lines.append(line)
-                room -= len(line)
-        return lines, path
+    async def _submit_with_another_key(self, number: int, part: Part, error: ProviderError) -> Part:
+        """After its key was refused, by which nothing was accepted: so that with the next it cannot come twice.
+
+        Until the next one is noted, only the refused one is asked for the batch.
+        """
+        log.info("a native batch: key %s is refused", part.key, extra={"job_id": self._lease.id})
+        self._refused.add(part.key)
+        left = [key for key in self._all_keys() if key not in self._refused]
+        if not left:
+            return await self._refuse(number, part, error)
+        return await self._submit_again(number, replace(part, key=left[0], sent_ms=now_ms()))
 
     async def _find(self, number: int, part: Part) -> Part:
         """The part whose acceptance was not heard of: with its id when the provider has it, else sent again."""
@@ -166,11 +162,9 @@ class GroupRun:
         return await self._submit_again(number, replace(part, sent_ms=now_ms()))
 
     async def _submit_again(self, number: int, part: Part) -> Part:
-        mark, lines, path = self._mark(number, part.refusals), list[bytes](), ""
-        for shard in range(part.first, part.until):
-            more, path = await self._lines(shard, mark, path)
-            lines += more
-        return await self._submit(number, replace(part, total=len(lines)), lines, path)
+        self._use(part.key)
+        requests = await self._requests(self._mark(number, part.refusals), part.first).repeat(part.until)
+        return await self._submit(number, replace(part, total=len(requests.lines)), requests)
 
     async def _put_off(self, number: int, part: Part) -> Part:
         """The provider has no room for it now. What is sent later has another mark, not to be taken for this one."""
@@ -262,19 +256,27 @@ class GroupRun:
         """Those that may know of it: the one that it was sent with, and once it was accepted the others after it."""
         if not part.provider_id:  # that another does not find it would not mean that it was not accepted
             return [part.key]
+        return sorted(self._all_keys(), key=lambda name: name != part.key)
+
+    def _all_keys(self) -> list[str]:
         provider, model = self._group.provider, self._group.model
         targets = self._means.router.targets(provider, model, only=batch_keys(self._means.router, provider))
-        return sorted((target.key.name for target in targets), key=lambda name: name != part.key)
+        return [target.key.name for target in targets]
 
     def _client(self, part: Part) -> Client:
         """With the key that the part was sent with. Raises InvalidRequest when that is no longer configured."""
-        if self._target.key.name != part.key:
-            keys = [key for key in self._target.provider.keys if key.name == part.key]
-            if not keys:
-                raise InvalidRequest("The provider key of a native batch is no longer configured.")
-            self._target = replace(self._target, key=keys[0])
-            self._wire = wire_of(self._target)
-        return Client(self._means.transport, self._means.signer.sign, self._target, self._wire, self._batch.headers)
+        self._use(part.key)
+        wire = wire_of(self._target)
+        return Client(self._means.transport, self._means.signer.sign, self._target, wire, self._batch.headers)
+
+    def _use(self, name: str) -> None:
+        """Go on with the key of that name. Raises InvalidRequest when it is no longer configured."""
+        if self._target.key.name == name:
+            return
+        keys = [key for key in self._target.provider.keys if key.name == name]
+        if not keys:
+            raise InvalidRequest("The provider key of a native batch is no longer configured.")
+        self._target = replace(self._target, key=keys[0])
 
     async def _end(self, number: int, part: Part) -> Part:
         """Nothing more comes of it: what it has no result for is its shards' to run."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+from shared.batch_lines import answered
 from shared.batches import Batch, Spent
 from shared.errors import ProviderError
 from shared.jobs import Outcome
-from worker.items import outlast
 from worker.lease import Lease, LeaseLost
 from worker.native_batches.choice import Held
 from worker.native_batches.client import Client
@@ -16,7 +16,7 @@ from worker.native_batches.means import Means
 from worker.native_batches.paper import failed
 from worker.native_batches.records import Group, Part
 from worker.native_batches.wires import Line, Seen
-from worker.results import answered
+from worker.outlast import outlast
 
 KEPT_AT_ONCE = 64
 
@@ -45,14 +45,14 @@ class Keeper:
                     together.append((held, line))
                 if len(together) == KEPT_AT_ONCE:
                     kept, together = together, []
-                    await asyncio.gather(*(self._read(*each) for each in kept))
+                    await asyncio.gather(*(self._read(part.key, *each) for each in kept))
         except ProviderError:
-            await asyncio.gather(*(self._read(*each) for each in together))
+            await asyncio.gather(*(self._read(part.key, *each) for each in together))
             raise
-        await asyncio.gather(*(self._read(*each) for each in together))
+        await asyncio.gather(*(self._read(part.key, *each) for each in together))
 
-    async def _read(self, held: Held, line: Line) -> None:
-        await self._keep(held, *await self._means.paper.read(held.begun, line.status, line.body))
+    async def _read(self, key: str, held: Held, line: Line) -> None:
+        await self._keep(held, *await self._means.paper.read(held.begun, key, line.status, line.body))
 
     async def _keep(self, held: Held, outcome: Outcome, spent: Spent) -> None:
         request_id = held.begun.job.request_id

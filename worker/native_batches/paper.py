@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 
+from msgspec.structs import replace
+
 from shared.batches import Spent
 from shared.dialects import DIALECTS
 from shared.errors import GatewayError
@@ -54,15 +56,15 @@ class Paper:
         self._prices = prices
         self._writer = Executor(router, _Noting(), attachments, media=media)
 
-    async def write(self, begun: Begun) -> Call:
-        """The call that would be made.
+    async def write(self, begun: Begun, key: str) -> Call:
+        """The call that would be made with the provider key of that name.
 
         Raises:
             GatewayError: the item cannot be sent.
             TryLater: a store is away.
         """
         try:
-            await self._writer.run(begun)
+            await self._writer.run(_with(key, begun))
         except _Sent as sent:
             return sent.call
         except (GatewayError, TryLater):
@@ -71,10 +73,10 @@ class Paper:
             raise _defect(error) from error
         raise AssertionError("an executor sends before it has an outcome")
 
-    async def read(self, begun: Begun, status: int, body: bytes) -> tuple[Outcome, Spent]:
+    async def read(self, begun: Begun, key: str, status: int, body: bytes) -> tuple[Outcome, Spent]:
         """The outcome of an item that was answered so, an error in the dialect's own body too, and what it has cost."""
         try:
-            return await self._read(begun, status, body)
+            return await self._read(_with(key, begun), status, body)
         except Exception as error:  # noqa: BLE001 - one answer must not keep its batch from ending
             return failed(begun, _defect(error)), Spent()
 
@@ -88,8 +90,14 @@ class Paper:
         except GatewayError as error:
             return failed(begun, error), Spent()
         provider, _, model = begun.job.model.partition("/")
-        outcome, saved = at_batch_price(answered, self._prices, self._router.target(provider, model))
+        target = self._router.target(provider, model, only=frozenset({begun.job.key}))
+        outcome, saved = at_batch_price(answered, self._prices, target)
         return outcome, spent_on(outcome, native=True, saved=saved)
+
+
+def _with(key: str, begun: Begun) -> Begun:
+    """The item as that key sends it: another may stand for another address, or call the model something else."""
+    return Begun(replace(begun.job, key=key), begun.body)
 
 
 def _defect(error: Exception) -> GatewayError:

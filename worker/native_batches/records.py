@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from shared.batch_records import UNSTARTED_S
+from shared.batch_scripts import UNSTARTED_S
 from shared.stores.redis import RedisStore, Script
 
 _NATIVE = Script(

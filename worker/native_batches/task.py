@@ -26,13 +26,13 @@ from worker.attachments import Attachments
 from worker.exchange import Media
 from worker.executor import Executor
 from worker.item_records import ItemRecords
-from worker.items import outlast
 from worker.lease import Lease, LeaseLost
 from worker.native_batches.choice import Chooser
 from worker.native_batches.group import GroupRun
 from worker.native_batches.means import Means
 from worker.native_batches.paper import Paper
 from worker.native_batches.records import REST, NativeRecords, Plan
+from worker.outlast import outlast
 from worker.routing import Router
 from worker.signing import Signer
 from worker.transport import Transport
