@@ -34,7 +34,8 @@ from worker.shards import Batches
 from worker.tasks import run_job
 from worker.transport import Transport
 
-FAST = WorkerSettings(slots=10, lease_s=0.5, renew_s=0.1, grace_s=5)
+FAST = WorkerSettings(slots=10, lease_s=20, renew_s=0.1, grace_s=5)
+"""Hears of a cancel soon; its leases outlast whatever a busy machine makes it wait (that one runs out is asked for)."""
 
 
 class Provider:

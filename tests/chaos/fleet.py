@@ -20,6 +20,10 @@ from tests.ports import free_port
 
 STARTS_WITHIN_S = 60.0
 ENDS_WITHIN_S = 60.0
+LEASE_S = 4.0
+"""Eight renewals: a live worker that a busy machine makes wait for seconds keeps its jobs."""
+UNSTRUCK = {"lease_s": 60}
+"""The section `worker` where every call counts and no worker is struck down: no lease runs out."""
 IN_PROGRESS = "arq:in-progress:"
 PAGE = 10_000  # of the ledger
 _READY = re.compile(r"worker ([0-9a-f]{16}) ready")
@@ -146,7 +150,7 @@ class Fleet(Witness):
         providers = providers or {"anthropic": {"keys": [{"value": "sk-simulated"}]}}
         for provider in providers.values():
             provider["network_config"] = {"base_url": self.simulator + path, **provider.get("network_config", {})}
-        leases = {"slots": slots, "lease_s": 2, "renew_s": 0.5, "grace_s": 1, **sections.pop("worker", {})}
+        leases = {"slots": slots, "lease_s": LEASE_S, "renew_s": 0.5, "grace_s": 1, **sections.pop("worker", {})}
         self._configure("worker", redis_url, providers, worker=leases, **sections)
         self._configure("api", api_redis_url or redis_url, {name: {} for name in providers})
         self._start("simulator", "simulate", "--port", str(simulator))

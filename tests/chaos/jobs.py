@@ -102,7 +102,7 @@ class Publications:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._listening.wait(10)
+        assert self._listening.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:

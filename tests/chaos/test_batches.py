@@ -21,7 +21,7 @@ from shared.ids import job_id
 from shared.stores.folder import FolderBlobs
 from shared.stores.redis import RedisStore
 from tests.batches import ended, item, question, results, submit
-from tests.chaos.fleet import Fleet, Worker
+from tests.chaos.fleet import LEASE_S, Fleet, Worker
 from tests.contract.process import eventually
 from tests.integration.conftest import Server, until
 from worker.leases import MAX_CRASHES
@@ -29,11 +29,12 @@ from worker.native_batches.task import MOST_CRASHES
 
 WORKERS = 3
 STRIKES = (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM)
-STRUCK_WITHIN_S = 120.0
+STRUCK_WITHIN_S = 600.0
+"""A batch at a batch API is held for moments, and for a minute by nobody where none knows whether it was accepted."""
 ENDED_WITHIN_S = 600.0
 KINDS = ("shard", "rest")
 """Of the jobs that run items: see `worker/shards.py`."""
-SLOW = {"slots": 4, "batch_slots": 2, "batch_concurrency": 8, "lease_s": 2, "renew_s": 0.5, "grace_s": 0.2}
+SLOW = {"slots": 4, "batch_slots": 2, "batch_concurrency": 8, "lease_s": LEASE_S, "renew_s": 0.5, "grace_s": 0.2}
 
 
 @pytest.fixture
@@ -201,17 +202,22 @@ def test_a_batch_runs_at_the_batch_api_alone_while_workers_and_redis_are_struck_
     count, strikes, groups = (20_000, 40, 4) if chaos_long else (400, 4, 2)
     models = [f"claude-{number}" for number in range(groups)]
     items = [item(number, question(number, models[number * groups // count])) for number in range(count)]
-    batch = submitted(fleet, tmp_path, items, mode="native")
-    chaos = Chaos(fleet, batch, draw, most_hits=MOST_CRASHES - 2)
+    batches = [submitted(fleet, tmp_path, items, mode="native")]
+    chaos = Chaos(fleet, batches[0], draw, most_hits=MOST_CRASHES - 2)
     chaos.begin()
-    struck_down(chaos, server, strikes, chaos.kept, count, early=count // strikes)  # the first while it is sent
-    progress = at_its_end(fleet, batch)
+    while True:
+        struck_down(chaos, server, strikes, chaos.kept, count, early=count // strikes)  # the first while it is sent
+        progress = at_its_end(fleet, chaos.batch)
+        check(progress, fleet, tmp_path, count)
+        assert (progress.spent.native, progress.spent.direct) == (count, 0)
+        if chaos.struck.total() > strikes / 2:
+            break
+        chaos.batch = submitted(fleet, tmp_path, items, mode="native")  # workers hold one for moments: it was over
+        batches.append(chaos.batch)
     assert [worker.until_ready().stop() for worker in chaos.workers] == [0] * WORKERS
     direct = [call["path"] for call in fleet.calls()].count("/v1/messages")
     print(f"items {count}, strikes {dict(chaos.struck)}, batches sent {created(fleet)}, direct calls {direct}")
-    assert chaos.struck.total() > strikes / 2, "it was over before it began"
-    check(progress, fleet, tmp_path, count)
-    assert (created(fleet), direct, progress.spent.native, progress.spent.direct) == (groups, 0, count, 0)
+    assert (created(fleet), direct) == (groups * len(batches), 0)
 
 
 def struck_down(

@@ -12,7 +12,7 @@ import anthropic
 import pytest
 
 from tests.chaos import jobs as asking
-from tests.chaos.fleet import Fleet
+from tests.chaos.fleet import UNSTRUCK, Fleet
 from tests.chaos.jobs import Asked
 from tests.chaos.proxy import LossyProxy, at_random
 
@@ -69,7 +69,7 @@ async def test_replies_of_redis_lost_after_the_commit_lose_and_double_nothing(tm
 @asynccontextmanager
 async def running(folder, redis_url, **more) -> AsyncIterator[Fleet]:
     """Two workers that are up, in a thread: this loop serves the proxy meanwhile."""
-    fleet = await asyncio.to_thread(Fleet, folder, redis_url, **more)
+    fleet = await asyncio.to_thread(Fleet, folder, redis_url, worker=UNSTRUCK, **more)
     try:
         for worker in [fleet.worker(), fleet.worker()]:
             await asyncio.to_thread(worker.until_ready)

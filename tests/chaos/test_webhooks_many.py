@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http.client import HTTPException
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -20,6 +21,7 @@ from tests.receiver import Receiver
 WORKERS, SLOTS = 3, 40
 SUBMIT_AT_ONCE, KILL_EVERY_S, KILL_API_EVERY_S = 8, 3.0, 10.0
 HANGS_S = 11.0  # a try ends after 10
+IN_HAND_S = 2.0  # a worker has looked up the secret, and signs
 ALL_TOLD_WITHIN_S = 900.0
 PATH = "/anthropic/v1/messages"
 
@@ -93,9 +95,9 @@ class Hands:
     def strike(self) -> None:
         now = time.monotonic()
         if now > self.next_worker:
-            self.next_worker = now + KILL_EVERY_S
             place = self.draw.randrange(len(self.workers))
             if self.workers[place].id:
+                self.next_worker = now + KILL_EVERY_S
                 self.workers[place].process.kill()
                 self.workers[place].process.wait()
                 self.workers[place] = self.fleet.worker()
@@ -115,7 +117,7 @@ def submit(hands: Hands, number: int) -> str:
     def accepted() -> list[str]:
         try:
             answer = ask(hands.apis[number % len(hands.apis)], "POST", PATH, body(f"event {number}", 0), headers)
-        except (OSError, IndexError):
+        except (OSError, HTTPException, IndexError):
             return found
         assert answer.status == 200, answer.body
         found.append(answer.headers["x-bf-job-id"])
@@ -145,7 +147,8 @@ def test_every_one_of_thousands_of_events_comes_whatever_falters(fleet, chaos_lo
         eventually(lambda: hands.strike() or wanted <= books.taken.keys(), ALL_TOLD_WITHIN_S, "not every event came")
         eventually(lambda: not unsettled(fleet), ALL_TOLD_WITHIN_S, "not all is settled")
     report(books, hands)
-    assert all(signed <= rotated_at for signed in books.refused), "signed after the rotation without the new secret"
+    late = [signed for signed in books.refused if signed > rotated_at + IN_HAND_S]
+    assert not late, "signed after the rotation without the new secret"
     assert books.taken.keys() == wanted
     states = Counter(record[b"state"] for record in deliveries(fleet))
     assert states == {b"succeeded": count}

@@ -33,7 +33,7 @@ class Server(NamedTuple):
     def stop(self):
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(60)
 
 
 def start(folder, environ=os.environ, *, host="127.0.0.1", run=()):
@@ -65,14 +65,13 @@ def _named(text):
 def _versitygw():
     """The binary, built when Go is here; None without Go, or without a network to build from."""
     binary = TOOLS / "versitygw"
-    if not binary.exists() and (go := shutil.which("go")):
-        TOOLS.mkdir(parents=True, exist_ok=True)
-        environ = {**os.environ, "GOBIN": str(TOOLS)}
-        with (TOOLS / "lock").open("w") as lock:  # a test run beside this one waits for what this one builds
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not binary.exists():
-                command = [go, "install", VERSITYGW]
-                subprocess.run(command, env=environ, capture_output=True, timeout=BUILD_S, check=False)
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    with (TOOLS / "lock").open("w") as lock:  # a test run beside this one may be building it, and has it half written
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not binary.exists() and (go := shutil.which("go")):
+            environ = {**os.environ, "GOBIN": str(TOOLS)}
+            command = [go, "install", VERSITYGW]
+            subprocess.run(command, env=environ, capture_output=True, timeout=BUILD_S, check=False)
     return binary if binary.exists() else None
 
 

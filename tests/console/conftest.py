@@ -17,7 +17,7 @@ from tests.contract.process import Gateway
 PAGES = ("", "jobs", "batches", "files", "providers", "keys", "webhooks", "playground")
 PASSWORD = "correct horse battery staple"
 ARTEFACTS = Path(__file__).parents[1] / "artefacts" / "console"
-WITHIN_MS = 15_000
+WITHIN_MS = 60_000
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -59,7 +59,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 @pytest.fixture(scope="module")
 def client(gateway: Gateway) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=gateway.url, timeout=30) as opened:
+    with httpx.Client(base_url=gateway.url, timeout=60) as opened:
         yield opened
 
 
@@ -69,7 +69,7 @@ def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=2 * WITHIN_MS)
         yield started
         started.close()
 

@@ -76,7 +76,7 @@ def filled(visit: Visit, client) -> str:
     for model in ("claude-haiku-5-5", "openai/gpt-4o-mini", "openai/sim-500", "sim-429", "openai/sim-latency-20000"):
         submit(client, model)
     name = batch(client, ["gpt-4o-mini"] * 30 + ["sim-400"] * 5 + ["sim-latency-3000"] * 5)
-    eventually(lambda: visit.open("/console/jobs").locator("[data-row]").count() >= 5, 10, "the jobs are listed")
+    eventually(lambda: visit.open("/console/jobs").locator("[data-row]").count() >= 5, 60, "the jobs are listed")
     page = visit.open(f"/console/batches/{name}")
     expect(page.locator("#live .state").first).to_have_text("completed")
     return f"batches/{name}"

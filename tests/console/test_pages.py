@@ -86,7 +86,7 @@ def test_a_job_that_succeeded_says_why_it_cannot_be_run_again(visit: Visit, clie
 
 
 def test_a_batch_is_seen_to_go_on_and_what_failed_is_run_again(visit: Visit, client):
-    models = ["gpt-4o-mini"] * 20 + [f"sim-latency-{300 * n}" for n in range(1, 12)] + ["sim-400"] * 3
+    models = ["gpt-4o-mini"] * 20 + [f"sim-latency-{700 * n}" for n in range(1, 12)] + ["sim-400"] * 3
     batch_id = batch(client, models, {EVIL: EVIL})
     page = visit.open(f"/console/batches/{batch_id}")
     ended = page.locator("#ended")
@@ -144,7 +144,7 @@ def test_a_job_that_waits_says_why_in_the_list(visit: Visit, client):
 
 
 def test_a_batch_can_be_cancelled(visit: Visit, client):
-    page = visit.open(f"/console/batches/{batch(client, ['sim-latency-2000'] * 200)}")
+    page = visit.open(f"/console/batches/{batch(client, ['sim-latency-3000'] * 400)}")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#live .state").first).to_have_text(re.compile("cancel"))
     expect(page.locator("#live .state").first).to_have_text("cancelled")

@@ -22,7 +22,7 @@ CACHE = HERE.parents[1] / ".cache" / "contract"
 GENERATIONS = ("python-newest", "python-old", "javascript-newest", "javascript-old")
 
 INSTALLS_WITHIN_S = 300
-RUNS_WITHIN_S = 60
+RUNS_WITHIN_S = 180
 _PINS = HERE / "python_old.txt"
 _PACKAGES = ("package.json", "package-lock.json")
 _OLD = {"@anthropic-ai/sdk": "anthropic-old", "openai": "openai-old"}

@@ -10,7 +10,7 @@ from tests.contract.process import clean_environment, eventually
 from tests.contract.wire import ask
 from tests.ports import free_port
 
-STARTS_WITHIN_S = 15.0
+STARTS_WITHIN_S = 120.0
 
 
 @contextlib.contextmanager

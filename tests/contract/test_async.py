@@ -103,16 +103,16 @@ def test_an_outcome_is_kept_as_long_as_asked_and_then_unknown(gateway: Gateway, 
 
 @BOTH
 def test_an_outcome_that_is_to_be_deleted_on_read_can_be_read_once(gateway: Gateway, surface):
-    job = submit(gateway, surface, BODIES[surface](model="sim-latency-300")).json["id"]
+    job = submit(gateway, surface, BODIES[surface](model="sim-latency-2000")).json["id"]
     once = {"x_bf_async_delete_on_read": "true"}
     assert poll(gateway, surface, job, **once).json[EMPTY[surface]] == []
-    read = poll(gateway, surface, job, prefer="wait=20", **once)
+    read = poll(gateway, surface, job, prefer="wait=60", **once)
     assert read.json[EMPTY[surface]]
     assert poll(gateway, surface, job).status == 404
 
 
 @BOTH
-@pytest.mark.parametrize("header", [{"prefer": "wait=20"}, {"x_bf_async_wait": "20"}])
+@pytest.mark.parametrize("header", [{"prefer": "wait=60"}, {"x_bf_async_wait": "60"}])
 def test_a_submit_that_waits_gets_the_answer_itself(gateway: Gateway, surface, header):
     answer = submit(gateway, surface, BODIES[surface](model="sim-latency-300"), **header)
     assert answer.headers["x-bf-async-status"] == "succeeded"
@@ -121,11 +121,11 @@ def test_a_submit_that_waits_gets_the_answer_itself(gateway: Gateway, surface, h
 
 @BOTH
 def test_a_poll_that_waits_gets_the_answer_or_is_told_when_to_ask_again(gateway: Gateway, surface):
-    job = submit(gateway, surface, BODIES[surface](model="sim-latency-2500")).json["id"]
+    job = submit(gateway, surface, BODIES[surface](model="sim-latency-5000")).json["id"]
     early = poll(gateway, surface, job, prefer="wait=1")
     assert early.headers["x-bf-async-status"] in {"queued", "running"}
     assert int(early.headers["retry-after-ms"]) > 0
-    assert poll(gateway, surface, job, prefer="wait=20").json[EMPTY[surface]]
+    assert poll(gateway, surface, job, prefer="wait=60").json[EMPTY[surface]]
 
 
 def test_the_loop_over_an_answer_without_content_ends(gateway: Gateway):

@@ -17,7 +17,7 @@ if not DOCUMENTS:
 
 EXAMPLES = [example for document in DOCUMENTS for example in examples.read_plain(document)]
 BATCHES = "/anthropic/v1/messages/batches"
-ENDS_WITHIN_S = 30.0
+ENDS_WITHIN_S = 60.0
 
 
 def upload(gateway: Gateway) -> str:

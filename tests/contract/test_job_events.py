@@ -74,7 +74,7 @@ def test_the_answers_own_events_are_told_and_resumed(gateway: Gateway):
 
 def test_a_job_can_be_waited_for(gateway: Gateway):
     job_id = submit(gateway, "openai/sim-latency-300")
-    job = ask(gateway.url, "GET", f"/v1/jobs/{job_id}", headers={"prefer": "wait=20"}).json
+    job = ask(gateway.url, "GET", f"/v1/jobs/{job_id}", headers={"prefer": "wait=60"}).json
     assert job["status"] == "succeeded"
 
 

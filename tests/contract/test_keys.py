@@ -99,11 +99,11 @@ def test_a_key_named_in_the_environment_is_the_one_that_is_sent(gateway: Gateway
 
 
 def test_keys_serve_by_their_weight(gateway: Gateway):
-    model = a_model()
-    served = Counter(say(gateway, model).headers["x-bf-key"] for _ in range(60))
+    model = "sim-latency-20+words-17"  # beside which the chances of a busy machine make neither key the slower one
+    served = Counter(say(gateway, model).headers["x-bf-key"] for _ in range(100))
     assert set(served) <= {"heavy", "light", "special"}
     assert "special" not in served, "it lists other models"
-    assert served["heavy"] > 40, "54 of 60 are its share"
+    assert served["heavy"] > 67, "90 are its share; so few come once in a hundred million runs, of equal shares always"
 
 
 def test_an_alias_is_what_the_provider_hears(gateway: Gateway, ledger: Ledger, user: str):

@@ -13,8 +13,8 @@ from tests.contract.test_kill import RECOVERED_WITHIN_S, called, end_all, health
 from tests.contract.wire import Ledger
 
 BOTH_WIRES = pytest.mark.parametrize("provider", ["", "anthropic/"])
-SLOW = "sim-rate-20+words-60"
-LATE = "sim-latency-2000+words-60"
+SLOW = "sim-rate-10+words-60"
+LATE = "sim-latency-4000+words-60"
 SEEN_BEFORE = 15
 
 

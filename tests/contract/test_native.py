@@ -69,7 +69,7 @@ def assert_refused(answer: Answer, status: int, names: str = "") -> None:
 
 @BY_BOTH
 def test_a_job_is_accepted_then_pending_then_completed_with_the_plain_answer(gateway: Gateway, operation, provider):
-    model = f"{provider}/sim-latency-300"
+    model = f"{provider}/sim-latency-2000"
     accepted = submit(gateway, operation, model)
     assert accepted.status == 202, accepted.body
     assert accepted.json["status"] == "pending"
@@ -85,7 +85,7 @@ def test_a_job_is_accepted_then_pending_then_completed_with_the_plain_answer(gat
         datetime.fromisoformat(done.json[name]) for name in ("created_at", "completed_at", "expires_at")
     )
     assert created == datetime.fromisoformat(accepted.json["created_at"])
-    assert timedelta(milliseconds=300) <= completed - created < timedelta(seconds=DONE_WITHIN_S)
+    assert timedelta(seconds=2) <= completed - created < timedelta(seconds=DONE_WITHIN_S)
     assert expires - completed == timedelta(seconds=3600)
 
     plain = ask(gateway.url, "POST", f"/v1/{operation}", {"model": model, **ASKED[operation]})

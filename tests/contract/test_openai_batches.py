@@ -67,6 +67,13 @@ def test_results_can_be_read_while_the_batch_runs(gpt: openai.OpenAI, submitted)
 
     running = eventually(partial, ENDS_WITHIN_S, "no result was shown before the end")
     so_far = eventually(lambda: lines(gpt, running.output_file_id), ENDS_WITHIN_S, "no result could be read")
+    file = gpt.files.retrieve(running.output_file_id)
+    assert (file.id, file.purpose, file.filename) == (
+        running.output_file_id,
+        "batch_output",
+        f"{running.id}_output.jsonl",
+    )
+    assert file.bytes > 0
     assert {line["custom_id"] for line in so_far} <= {f"r{number}" for number in range(100)}
     batch = ended(gpt, batch_id)
     assert batch.output_file_id == running.output_file_id

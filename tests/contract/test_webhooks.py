@@ -12,7 +12,7 @@ from tests.contract.process import Gateway, eventually
 from tests.contract.wire import ask
 from tests.receiver import Received, Receiver
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 EVENTS = ["async_job.completed", "async_job.failed", "batch.completed"]
 
 PYTHON = """

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 
 import pytest
 import redis
 
 from deploy.redis_server import find_binary, prepare
-from shared.stores.redis import RedisStore
+from shared.stores.redis import RedisStore, connect
 
 
 class Server:
@@ -25,7 +26,7 @@ class Server:
 
     def start(self):
         self._process = subprocess.Popen(self._plan.arguments, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             try:
                 with redis.Redis.from_url(self.url) as client:
@@ -39,7 +40,7 @@ class Server:
 
     def stop(self, signum=signal.SIGTERM):
         self._process.send_signal(signum)
-        self._process.wait(10)
+        self._process.wait(60)
 
 
 @pytest.fixture(scope="session")
@@ -59,8 +60,19 @@ async def store(server) -> AsyncIterator[RedisStore]:
     await opened.close()
 
 
-async def until(condition, within_s=10.0):
-    """Wait for a condition (sync or async), never longer than `within_s`."""
+AT_ONCE_S = 30.0
+"""What is told to a worker is done within this on however busy a machine; see `told`."""
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Workers look for work only when they are told of it, or it is due: not by the clock, a second later."""
+    monkeypatch.setattr("worker.waker.IDLE_S", 20 * AT_ONCE_S)
+    monkeypatch.setattr("worker.waker.connect", partial(connect, timeout_s=None))
+
+
+async def until(condition, within_s=60.0):
+    """Wait for a condition (sync or async), never longer than `within_s`, which only a standstill exceeds."""
     deadline = time.monotonic() + within_s
     while True:
         result = condition()

@@ -34,7 +34,7 @@ PDF, PNG = b"%PDF-1.7 \x00\xff content", base64.b64decode(PIXEL)
 TEXT = 'é "quoted"\n'
 PDF_64 = base64.b64encode(PDF).decode()
 TEXT_64 = base64.b64encode(TEXT.encode()).decode()
-ENDS_WITHIN_S = 20.0
+ENDS_WITHIN_S = 60.0
 
 
 class Read(MemoryBlobs):

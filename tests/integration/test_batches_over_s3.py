@@ -35,7 +35,7 @@ def impatient(monkeypatch):
 
 
 def late():
-    return now_ms() - WINDOW_MS + choice.RESERVE_MS + 2000
+    return now_ms() - WINDOW_MS + choice.RESERVE_MS + 5000
 
 
 WAYS = {

@@ -8,7 +8,7 @@ from tests.chaos.fleet import Fleet
 from tests.contract.process import eventually
 from tests.contract.wire import ask
 
-SOON_S = 20.0
+SOON_S = 60.0
 
 
 @pytest.fixture

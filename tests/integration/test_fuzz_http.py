@@ -112,7 +112,7 @@ def _config(simulator: str, redis_url: str) -> dict[str, Any]:
     providers = {name: {"keys": [{"value": "k"}], "network_config": network} for name in ("openai", "mistral")}
     providers["anthropic"] = {"keys": [{"value": "k"}], "network_config": {**network, "base_url": simulator}}
     # Short leases: whatever takes a worker's task down is given up after three of them.
-    return {"providers": providers, "redis": {"url": redis_url}, "worker": {"lease_s": 2, "renew_s": 0.5}}
+    return {"providers": providers, "redis": {"url": redis_url}, "worker": {"lease_s": 5, "renew_s": 0.5}}
 
 
 @st.composite

@@ -19,7 +19,8 @@ import redis
 
 from tests.ports import free_port
 
-WITHIN_S = 30.0
+WITHIN_S = 120.0
+"""Only a standstill exceeds it."""
 FINAL = {"succeeded", "failed", "cancelled", "expired"}
 KEYS = [
     {"name": "a", "value": "sk-bf-a"},
@@ -181,7 +182,13 @@ def running(server, tmp_path_factory) -> Iterator[Place]:
         url = f"http://127.0.0.1:{address[1]}"
         with hermod("api", "--config", written(folder / "api.json", document), *address):
             until(lambda: answers(f"{url}/health"))
-            place = Place(url, httpx.Client(base_url=simulator), redis.Redis.from_url(server.url), folder, document)
+            place = Place(
+                url,
+                httpx.Client(base_url=simulator, timeout=WITHIN_S),
+                redis.Redis.from_url(server.url),
+                folder,
+                document,
+            )
             yield place
             place.close()
 
@@ -384,7 +391,7 @@ def test_a_heavier_key_gets_more_turns_in_line(place):
 def test_a_running_cap_holds_over_all_workers_and_the_rest_follows(place):
     caller = place.caller("sk-bf-narrow")
     with place.workers(number=2):
-        ids = [caller.submitted("sim-latency-700") for _ in range(7)]
+        ids = [caller.submitted("sim-latency-1500") for _ in range(7)]
         until(lambda: len(place.calls("sk-bf-narrow")) == 2)
         waiting = [job["waiting"] for job in map(caller.job, ids) if job["waiting"]]
         assert {one["reason"] for one in waiting} == {"running_cap"}

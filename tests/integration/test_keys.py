@@ -93,8 +93,12 @@ async def working(store, settings):
 
 
 async def test_answers_tell_the_key_that_served_them_and_all_keys_get_their_share(place):
-    ended = [await place.ended() for _ in range(40)]
-    assert {one.outcome.headers["x-bf-key"] for one in ended} == set(KEYS)
+    served = set()
+    for _ in range(200):
+        served.add((await place.ended()).outcome.headers["x-bf-key"])
+        if served == set(KEYS):
+            return
+    pytest.fail(f"of 200 jobs none went to {set(KEYS) - served}")
 
 
 async def test_a_refused_key_is_followed_by_another_at_once_and_asked_no_more(place):

@@ -9,7 +9,7 @@ from tests.contract.wire import ask
 from tests.ports import free_port
 
 PATH = "/anthropic/v1/messages"
-SOON_S = 20.0
+SOON_S = 60.0
 TOKEN = "an-administrators-token"
 
 

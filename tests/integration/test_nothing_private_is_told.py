@@ -18,7 +18,7 @@ from tests.integration.otlp import Collector
 MESSAGES = "/anthropic/v1/messages"
 CHAT = "/openai/v1/chat/completions"
 BATCHES = MESSAGES + "/batches"
-SOON_S = 30.0
+SOON_S = 60.0
 
 PROMPT = "the-private-prompt-of-a-client"
 HEADER = "the-private-header-of-a-client"

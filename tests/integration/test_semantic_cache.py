@@ -9,7 +9,7 @@ from tests.chaos.fleet import Fleet
 from tests.contract.process import eventually
 from tests.contract.wire import ask
 
-SOON_S = 10.0
+SOON_S = 60.0
 CHAT, MESSAGES = "/openai/v1/chat/completions", "/anthropic/v1/messages"
 ASKED = "What is the capital city of France"
 ALIKE = "what is the capital city of france please"

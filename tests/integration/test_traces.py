@@ -14,7 +14,7 @@ from tests.integration.complainer import Complainer
 from tests.integration.otlp import Collector, Seen
 
 PATH = "/anthropic/v1/messages"
-SOON_S = 20.0
+SOON_S = 60.0
 PROTOBUF = "google/_upb"
 """The compiled part of what OTLP is written with."""
 

@@ -294,8 +294,8 @@ async def test_a_receiver_that_was_down_gets_the_event_later_under_the_same_id_w
             for tries in (1, 2):
                 await until(lambda tries=tries: len(receiver.received) == tries)
                 [job] = await until_deferred(place, tries)
-                pause_s = (job.waiting.due_ms - now_ms()) / 1000
-                assert 26 * tries < pause_s < 34 * tries
+                pause_s = (job.waiting.due_ms - job.attempts[-1].ended_ms) / 1000
+                assert 26 * tries < pause_s < 40 * tries
                 await asyncio.sleep(1.1)  # the timestamp is in whole seconds
                 await place.hurry()
             [delivery] = await place.until_settled(1)
@@ -333,7 +333,7 @@ async def test_after_72_hours_an_event_is_given_up(store):
         assert delivery.job.deadline_ms - delivery.job.created_ms == 72 * 3_600_000
         record = "hermod:job:" + delivery.job.id
         spec = await store.call("HGET", record, "spec")
-        await store.call("HSET", record, "spec", pack(replace(unpack_job(spec), deadline_ms=now_ms() + 1000)))
+        await store.call("HSET", record, "spec", pack(replace(unpack_job(spec), deadline_ms=now_ms() + 20_000)))
         async with place.working():
             [ended] = await place.until_settled(1)
     assert ended.state is State.FAILED
@@ -417,7 +417,7 @@ async def test_deliveries_leave_three_quarters_of_a_workers_slots_to_jobs(store)
             async def all_ended():
                 return all([(await place.queue.look(job.id)).state.final for job in plain])
 
-            await until(all_ended, within_s=5)
+            await until(all_ended)
             assert dead.most == 2
 
 

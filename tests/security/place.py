@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from tests.integration.test_jobs_surface import FINAL, answers, hermod, until, written
+from tests.integration.test_jobs_surface import FINAL, WITHIN_S, answers, hermod, until, written
 from tests.ports import free_port
 
 OWNER, OTHER, EXPIRED = "sk-bf-owner", "sk-bf-other", "sk-bf-expired"
@@ -171,7 +171,7 @@ def running(redis_url: str, folder: Path, **more: Any) -> Iterator[Place]:
             "openai": {"keys": keys, "network_config": {**network, "base_url": f"{network['base_url']}/v1"}},
         },
         "redis": {"url": redis_url},
-        "worker": {"lease_s": 2, "renew_s": 0.5, "grace_s": 0, "metrics_port": 0},
+        "worker": {"lease_s": 5, "renew_s": 0.5, "grace_s": 0, "metrics_port": 0},
         **more,
     }
     common = ("--config", written(folder / "config.json", document), "--data-dir", str(folder))
@@ -179,8 +179,8 @@ def running(redis_url: str, folder: Path, **more: Any) -> Iterator[Place]:
         hermod("simulate", "--port", str(simulator)),
         hermod("api", "--port", str(port), *common) as api,
         hermod("worker", *common) as worker,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
-        httpx.Client(base_url=f"http://127.0.0.1:{simulator}", timeout=30) as ledger,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=WITHIN_S) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{simulator}", timeout=WITHIN_S) as ledger,
     ):
         until(lambda: answers(f"http://127.0.0.1:{simulator}/__health"))
         until(lambda: answers(f"http://127.0.0.1:{port}/health"))

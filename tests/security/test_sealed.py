@@ -139,13 +139,11 @@ async def test_sealing_costs_little_beside_the_disk(tmp_path):
     sealed = SealedBlobs(plain, MasterKeys([NEW]), "me")
     data = os.urandom(16 * 1024 * 1024)
     taken = {}
-    for name, blobs in (("plain", plain), ("sealed", sealed)):
-        await blobs.put(name, data)
+    for name, blobs in (("plain", plain), ("sealed", sealed)) * 6:
         began = time.perf_counter()
-        for _ in range(3):
-            await blobs.put(name, data)
-            assert len(await blobs.get(name)) == len(data)
-        taken[name] = (time.perf_counter() - began) / 3
+        await blobs.put(name, data)
+        assert len(await blobs.get(name)) == len(data)
+        taken[name] = min(taken.get(name, 60.0), time.perf_counter() - began)  # without what else the disk does
     await plain.close()
     print(f"16 MiB written and read: {taken['plain'] * 1000:.0f} ms plain, {taken['sealed'] * 1000:.0f} ms sealed")
     assert taken["sealed"] < taken["plain"] + 0.5

@@ -94,7 +94,7 @@ def answering(*pieces: bytes) -> Handler:
     return handle
 
 
-async def until(condition: Callable[[], bool], within_s: float = 2.0) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -106,7 +106,7 @@ async def silent(connection: Connection) -> None:
     await connection.closed_by_peer()
 
 
-def call(url: str, *, timeout_s: float = 5.0, body: bytes = b"{}", **more: Any) -> Call:
+def call(url: str, *, timeout_s: float = 30.0, body: bytes = b"{}", **more: Any) -> Call:
     headers = {"authorization": f"Bearer {SECRET}", "content-type": "application/json", **more.pop("headers", {})}
     return Call("POST", f"{url}/v1?key={SECRET}", headers, body, "acme", timeout_s, **more)
 

@@ -6,7 +6,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from api import batch_intake, batch_splitting, batching
@@ -17,6 +17,7 @@ from api.batching import AnthropicRequests, InputFile, OpenAIRequests
 from shared.batches import SHARD_ITEMS, Item, blob, items_of, plan
 from shared.errors import GatewayError, InvalidRequest, StoreError, TooLarge
 from shared.stores.memory import MemoryBlobs
+from tests.unit.fuzz.often import often
 
 PARAMS = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": 'a "quoted" [word] {here} \\'}]}
 CHAT = "/v1/chat/completions"
@@ -66,7 +67,7 @@ def openai(*items, **more):
 # --- splitting ------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@often(100)
 @given(
     st.lists(objects, max_size=5),
     beside,
@@ -85,7 +86,7 @@ def test_items_come_out_as_they_went_in_however_the_body_is_cut(items, before, a
     assert rest == {**json.loads(data), "requests": []}
 
 
-@settings(max_examples=200, deadline=None)
+@often(200)
 @given(st.text('{}[]",:\\ ab0').map(str.encode), st.lists(st.integers(0, 100), max_size=8))
 def test_what_is_no_json_is_refused_wherever_the_splitter_cuts_it(text, places):
     """Decoding pieces and rest accepts no more than decoding the whole would."""

@@ -53,7 +53,7 @@ class Source:
 async def sent(client, source):
     content = Content(b"first ", source.chunks(), 105, media_type="text/plain", headers={"a": "b"})
     assert dict(content.encode_headers()) == {b"a": b"b", b"content-type": b"text/plain", b"content-length": b"105"}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await content({}, client.receive, client.send)
 
 

@@ -73,7 +73,7 @@ async def test_a_stream_that_trickles_is_given_up_before_its_first_byte(transpor
         began = time.monotonic()
         with pytest.raises(Overloaded) as caught:
             await read(transport, url)
-        assert 0.9 < time.monotonic() - began < 2.5
+        assert 0.9 < time.monotonic() - began < 8, "to its end it would be ten"
         await until(lambda: not served.tasks)
     plain_facts(caught.value)
     assert caught.value.code == "stream_throughput_below_minimum"

@@ -5,7 +5,7 @@ import openai
 client = openai.OpenAI(base_url="http://localhost:8080/openai", api_key="dummy-key")
 question = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello!"}]}
 job = client.chat.completions.create(**question, extra_headers={"x-bf-async": "true"})
-deadline = time.monotonic() + 20
+deadline = time.monotonic() + 60
 while True:
     answer = client.chat.completions.create(**question, extra_headers={"x-bf-async-id": job.id})
     if answer.choices:

@@ -50,7 +50,7 @@ for (const batches of [client.messages.batches, client.beta.messages.batches]) {
   }
   assert.equal(results.get("c").error.error.type, "invalid_request_error");
 
-  const running = await batches.create({ requests: Array.from({ length: 600 }, (_, at) => ask(`r${at}`, "sim-latency-800")) });
+  const running = await batches.create({ requests: Array.from({ length: 600 }, (_, at) => ask(`r${at}`, "sim-latency-2000")) });
   await assert.rejects(batches.results(running.id), /ended|results_url/);
   await assert.rejects(batches.delete(running.id), status(400));
   assert.ok(["canceling", "ended"].includes((await batches.cancel(running.id)).processing_status));

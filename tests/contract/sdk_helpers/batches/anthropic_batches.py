@@ -45,7 +45,7 @@ for batches in (client.messages.batches, client.beta.messages.batches):
             assert (result.message.role, result.message.stop_reason) == ("assistant", "end_turn"), result
             assert f"Grüße\u2028{name}" in result.message.content[0].text, result
 
-    running = batches.create(requests=[ask(f"r{at}", "sim-latency-800") for at in range(600)])
+    running = batches.create(requests=[ask(f"r{at}", "sim-latency-2000") for at in range(600)])
     raised(anthropic.AnthropicError, batches.results, running.id)
     raised(anthropic.BadRequestError, batches.delete, running.id)
     assert batches.cancel(running.id).processing_status in {"canceling", "ended"}

@@ -57,7 +57,7 @@ for (const { custom_id, response, error } of out) {
 assert.equal(err[0].response.status_code, 400);
 assert.equal((await client.files.retrieve(done.output_file_id)).purpose, "batch_output");
 
-const many = Array.from({ length: 600 }, (_, at) => ask(`r${at}`, "sim-latency-800"));
+const many = Array.from({ length: 600 }, (_, at) => ask(`r${at}`, "sim-latency-2000"));
 const running = await create(many);
 assert.ok(["cancelling", "cancelled"].includes((await client.batches.cancel(running.id)).status));
 const stopped = await ended(running.id);

@@ -50,7 +50,7 @@ for row in out:
 assert err[0]["response"]["status_code"] == 400, err
 assert client.files.retrieve(done.output_file_id).purpose == "batch_output"
 
-many = [ask(f"r{at}", "sim-latency-800") for at in range(600)]
+many = [ask(f"r{at}", "sim-latency-2000") for at in range(600)]
 running = create(many)
 assert client.batches.cancel(running.id).status in {"cancelling", "cancelled"}
 stopped = ended(running.id)
