@@ -126,7 +126,7 @@ class Cluster:
                 "S3_SECRET_KEY": self._s3.secret_key,
             },
             "hermod-clients": {"VIRTUAL_KEY_FIRST_TEAM": VIRTUAL_KEY},
-            "hermod-admin": {"HERMOD_ADMIN_PASSWORD": "of-an-operator", "HERMOD_ADMIN_TOKEN": "of-a-script"},
+            "hermod-admin": {"HERMOD_ADMIN_PASSWORD": "of-an-operator", "HERMOD_ADMIN_TOKEN": "of-a-script-and-long"},
             "hermod-providers": {"ANTHROPIC_API_KEY": "sk-simulated", "OPENAI_API_KEY": "sk-simulated"},
         }
 
