@@ -102,7 +102,7 @@ class KeyDesk:
 
     def _checked(self, key: VirtualKey, before: VirtualKey | None = None) -> VirtualKey:
         """Raises InvalidRequest for what refers to nothing, Conflict for a name that is taken."""
-        named = {config.provider for each in (before,) if each for config in each.provider_configs or ()}
+        named = {config.provider for config in before.provider_configs or ()} if before else set()
         for config in key.provider_configs or ():
             if self._providers and config.provider not in {*self._providers, *named}:
                 there = ", ".join(self._providers)

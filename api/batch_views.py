@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 
 from api.times import rfc3339
-from shared.batch_records import named_after
-from shared.batches import BatchState, Progress, Spent
+from shared.batches import BatchState, Progress, Spent, named_after
 from shared.errors import InvalidRequest
 from shared.ids import named
 from shared.paging import page_size

@@ -17,7 +17,7 @@ from shared.stores.blobs import BlobMissing, Blobs, OwnedBlobs
 
 
 async def find(records: BatchRecords, blobs: Blobs, shown: str, owner: str) -> File:
-    """The owner's results so far, as a file that grows. Raises NotFound."""
+    """The owner's results so far, as a file that grows. Raises NotFound, also once the batch has ended."""
     batch = await _batch(records, shown, owner)
     return File(
         id=uuid_of(shown),
@@ -31,7 +31,7 @@ async def find(records: BatchRecords, blobs: Blobs, shown: str, owner: str) -> F
 
 
 async def content(records: BatchRecords, blobs: Blobs, shown: str, owner: str, headers: dict[str, str]) -> ASGIResponse:
-    """The owner's results so far, in the order of the shards that have ended. Raises NotFound."""
+    """The owner's results so far, in the order of the shards that have ended. Raises NotFound, as `find`."""
     batch = await _batch(records, shown, owner)
     parts = await _parts(records, blobs, batch)
     length = sum(size for _, size in parts)
@@ -40,12 +40,12 @@ async def content(records: BatchRecords, blobs: Blobs, shown: str, owner: str, h
 
 async def _batch(records: BatchRecords, shown: str, owner: str) -> Batch:
     try:
-        batch = (await records.of_output(uuid_of(shown))).batch
+        progress = await records.of_output(uuid_of(shown))
     except NotFound as error:
         raise no_such_file(shown) from error
-    if batch.owner != owner:
+    if progress.batch.owner != owner or progress.state.final:
         raise no_such_file(shown)
-    return batch
+    return progress.batch
 
 
 async def _parts(records: BatchRecords, blobs: Blobs, batch: Batch) -> list[tuple[str, int]]:

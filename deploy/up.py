@@ -35,7 +35,6 @@ from shared.stores.redis import RedisStore
 
 _STOP_ORDER = ("api", "worker", "simulator", "redis")
 _STARTS_WITHIN_S = 30.0
-_REDIS_ANSWERS_WITHIN_S = 10.0
 _GIVE_UP_AFTER_RESTARTS = 3
 _API_STOPS_WITHIN_S = 30.0  # it lets open requests end for 25 s
 _STOP_MARGIN_S = 5.0  # what a worker may take beyond its grace
@@ -157,12 +156,22 @@ class Gateway:
 
     async def _configured_redis(self) -> str:
         """The same, once it has answered: nothing else is of use before."""
-        url = self._settings.redis.url
-        store = RedisStore(url)  # says why it does not answer
+        url, why = self._settings.redis.url, ""
+        store = RedisStore(url)
+
+        async def serves() -> bool:
+            nonlocal why
+            try:
+                await store.call("PING")
+            except (StoreError, RedisError) as error:
+                why = str(error.__cause__ or error)
+                return False
+            return True
+
         try:
-            if not await until(lambda: _serves(store), _REDIS_ANSWERS_WITHIN_S):
+            if not await until(serves, _STARTS_WITHIN_S):
                 raise CannotStart(
-                    f"Redis at {mask_url(url)} does not answer, see above: start it, or leave redis.url and "
+                    f"Redis at {mask_url(url)} does not answer ({why}): start it, or leave redis.url and "
                     "HERMOD_REDIS_URL unset for one of Hermod's own"
                 )
         finally:
@@ -248,14 +257,6 @@ def _take(data_dir: Path, run_dir: Path) -> int:
 
 async def _redis_up(server: RedisServer, child: Child) -> bool:
     return child.restarts >= _GIVE_UP_AFTER_RESTARTS or await redis_answers(server.url)
-
-
-async def _serves(store: RedisStore) -> bool:
-    try:
-        await store.call("PING")
-    except (StoreError, RedisError):
-        return False
-    return True
 
 
 def _hermod(*arguments: str) -> tuple[str, ...]:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from shared.batch_records import named_after
-from shared.batches import Batch, Ending, Item
+from shared.batches import Batch, Ending, Item, named_after
 from shared.dialects import DIALECTS
 from shared.errors import GatewayError
 from shared.ids import named

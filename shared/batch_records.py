@@ -15,17 +15,14 @@ What workers note of the items that run is in `worker/item_records.py`.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import uuid
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from shared.batch_scripts import CANCEL, CREATE, END, FORGET, LISTED, MOVE, START
 from shared.batch_values import BatchValues, unpack_batch
-from shared.batches import MOST_GROUPS, Batch, BatchState, Counts, Ending, Progress, Spent
+from shared.batches import MOST_GROUPS, Batch, BatchState, Counts, Ending, Progress, Spent, named_after
 from shared.errors import NotFound
 from shared.repeats import ANEW, CONFLICT, Asked, conflict
 from shared.stores.redis import RedisStore
@@ -38,21 +35,12 @@ ANNOUNCED_S = 2 * 86_400
 LOOKED_AT = 500
 """Batches looked at for one page of all owners'."""
 
-_uuid = lru_cache(maxsize=256)(uuid.UUID)
 _packer = msgspec.msgpack.Encoder()
 _unpack_firsts = msgspec.msgpack.Decoder(list[int]).decode
 _ENDINGS = tuple(ending.value for ending in Ending)
 _TIMES = ("started", "finalizing", "ended", "cancelling")
 _SPENT = Spent.__struct_fields__
 _FIELDS = ("spec", "state", *_ENDINGS, *_TIMES, "output", "error", *(f"spent {name}" for name in _SPENT))
-
-
-def named_after(batch_id: str, what: str) -> str:
-    """The UUID of something that a batch has one of, the same whenever it is made again: `output`, `shard 3`."""
-    # uuid.uuid5 says the same in three times the time, and each item of a batch has its own.
-    found = hashlib.sha1(_uuid(batch_id).bytes + what.encode(), usedforsecurity=False).hexdigest()
-    variant = "89ab"[int(found[16], 16) & 3]
-    return f"{found[:8]}-{found[8:12]}-5{found[13:16]}-{variant}{found[17:20]}-{found[20:32]}"
 
 
 def no_such_batch() -> NotFound:

@@ -14,8 +14,11 @@ The words are OpenAI's; the Anthropic surface says `in_progress`, `canceling`, `
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -43,6 +46,8 @@ MOST_GROUPS = 16
 
 NATIVE_PROVIDERS = frozenset({"anthropic", "openai", "azure", "bedrock", "gemini"})
 """Those of the catalog that have a batch API of their own: whose batches `native` can run."""
+
+_uuid = lru_cache(maxsize=256)(uuid.UUID)
 
 
 class BatchState(StrEnum):
@@ -225,6 +230,14 @@ def final_state(counts: Counts, *, cancelled: bool) -> BatchState:
     if cancelled:
         return BatchState.CANCELLED
     return BatchState.EXPIRED if counts.expired else BatchState.COMPLETED
+
+
+def named_after(batch_id: str, what: str) -> str:
+    """The UUID of something that a batch has one of, the same whenever it is made again: `output`, `shard 3`."""
+    # uuid.uuid5 says the same in three times the time, and each item of a batch has its own.
+    found = hashlib.sha1(_uuid(batch_id).bytes + what.encode(), usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(found[16], 16) & 3]
+    return f"{found[:8]}-{found[8:12]}-5{found[13:16]}-{variant}{found[17:20]}-{found[20:32]}"
 
 
 def blob(batch_id: str, kind: str, shard: int) -> str:

@@ -35,6 +35,7 @@ _NOTHING: frozenset[str] = frozenset()
 _LAST_PORT = 65_535
 _ENCRYPTION_KEY_BYTES = 32
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{1,61}[A-Za-z0-9]")
+_NO_BUCKET = re.compile(r"\.\.|\.-|-\.|^\d+(\.\d+){3}$|(-s3alias|--ol-s3)$")
 """What the S3 client takes for a bucket's name: wider than AWS, for older stores have names of their own."""
 
 
@@ -179,8 +180,8 @@ def _object_store(store: Section, warnings: list[str]) -> ObjectStoreSettings:
     )
     if settings.path and settings.endpoint:
         raise store.fail("path", "give either a folder (path) or an S3 server (endpoint)")
-    if settings.endpoint and not _BUCKET.fullmatch(settings.bucket):
-        raise store.fail("bucket", "expected 3 to 63 letters, digits, dots and hyphens, as S3 names buckets")
+    if settings.endpoint and (not _BUCKET.fullmatch(settings.bucket) or _NO_BUCKET.search(settings.bucket)):
+        raise store.fail("bucket", "expected 3 to 63 letters, digits, single dots and hyphens, as S3 names buckets")
     if settings.endpoint and "/" in settings.endpoint:
         raise store.fail("endpoint", "expected host or host:port; object_store.secure chooses http or https")
     if (settings.access_key is None) != (settings.secret_key is None):

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from shared.batch_records import named_after
 from shared.batch_values import unpack_batch
-from shared.batches import Batch, BatchState
+from shared.batches import Batch, BatchState, named_after
 from shared.ids import named, request_id
 from shared.job_values import pack
 from shared.jobs import Job, State

@@ -253,10 +253,13 @@ class Executor:
 
     def _decide(self, turn: Turn, target: Target, targets: list[Target], error: ProviderError) -> Decision:
         """What follows on the failed call of one of the targets."""
+        others = [other for other in targets if other.key != target.key and self._may_try(other)]
+        failed = turn.stands.failed
         chances = Chances(
             lane=turn.asked.job.lane,
             more_targets=turn.more_targets(ambiguous=is_ambiguous(error)),
-            more_keys=any(self._may_try(other) for other in targets if other.key != target.key),
+            more_keys=bool(others),
+            fresh_keys=any((other.name, other.key.name) not in failed for other in others),
             left_s=turn.left_s,
         )
         return decide(error, turn.stands, target.provider.network, chances, waited_s=turn.waited_s)

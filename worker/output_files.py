@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from shared.batch_records import named_after
 from shared.batch_results import BatchResults
-from shared.batches import JSONL, Batch, output_name
+from shared.batches import JSONL, Batch, named_after, output_name
 from shared.files import File, Files
 from shared.files import blob as file_blob
 from shared.ids import now_ms

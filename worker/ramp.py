@@ -27,7 +27,7 @@ IDLE_S = 60.0
 class _Way:
     """One gate's: how many may be on their way, those in line included; the line; when the next of it may go.
 
-    By the clock (`next`), or because calls were answered (`follows`).
+    By the clock (`next`), or because calls were answered (`follows`), of which `heap` were on their way together.
     """
 
     def __init__(self, now: float) -> None:
@@ -35,13 +35,15 @@ class _Way:
         self.line: deque[asyncio.Future[None]] = deque()
         self.next = now
         self.follows = now
+        self.heap = 0
         self.used = now
 
-    def follow(self, apart_s: float) -> None:
-        """Let one in line go, so long after the one that followed before."""
+    def follow(self, flying: int, s: float) -> None:
+        """Let one in line go after an answer, of a heap of so many, that took so long: all spread over that time."""
         now = time.monotonic()
+        self.heap = flying if self.follows <= now else max(self.heap, flying)
         at = max(now, self.follows)
-        self.follows = at + apart_s
+        self.follows = at + s / (FOLLOW * max(1, self.heap))
         if at > now:
             asyncio.get_running_loop().call_later(at - now, self.let_next_go)
         else:
@@ -100,7 +102,7 @@ class Ramp:
             way.most += 1
         if way.line:
             for _ in range(min(FOLLOW, len(way.line))):
-                way.follow(ms / 1000 / (FOLLOW * max(1, flying)))
+                way.follow(flying, ms / 1000)
 
     def forget(self) -> None:
         """Drop the gates that were not used lately."""

@@ -49,8 +49,9 @@ class Place(msgspec.Struct, frozen=True):
         index: of the target whose turn it is; as many as there are targets when none is left.
         tries: at it that failed and count.
         waits: times it said "later".
-        refused: the keys it refused since the last try that counts, by target and name, for providers
-            may have keys of one name.
+        refused: the keys that refused it since the last try that counts, by target and name, for providers
+            may have keys of one name: then all may be asked again.
+        failed: the keys at which a try of this target has failed, likewise: the others are asked first.
         since_ms: when it was first tried; None when it was not.
     """
 
@@ -67,13 +68,15 @@ class Chances(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         more_targets: there is a fallback.
-        more_keys: the target has a key that was not refused.
+        more_keys: the target has another key that was not refused.
+        fresh_keys: one of these has not failed the job before.
         left_s: until the job's deadline; a retry that would begin after it helps nobody.
     """
 
     lane: Lane = Lane.INTERACTIVE
     more_targets: bool = False
     more_keys: bool = False
+    fresh_keys: bool = False
     left_s: float = 600.0
 
 
@@ -167,7 +170,9 @@ def decide(
             return Decision(Next.WAIT, min(delay, ASKS_AGAIN_S))
     elif _again(error, network) and stands.tries < network.max_retries:
         initial_ms, most_ms = network.retry_backoff_initial_ms, network.retry_backoff_max_ms
-        delay = _delay(error, stands.tries, initial_ms, most_ms, scale)
+        # What a key was told of its next call does not hold for another.
+        told = None if chances.fresh_keys else error
+        delay = _delay(told, stands.tries, initial_ms, most_ms, scale)
         if delay <= min(PATIENCE_S, chances.left_s):
             return Decision(Next.RETRY, delay)
     falls_back = type(error) in FALLS_BACK or elsewhere or error.upstream_status == MISSING
@@ -197,8 +202,8 @@ def _again(error: ProviderError, network: NetworkSettings) -> bool:
     return RETRIED[type(error)] and error.should_retry is not False
 
 
-def _delay(error: ProviderError, before: int, initial_ms: float, most_ms: float, jitter: float) -> float:
-    """The provider's own figure, exactly; else capped exponential backoff."""
-    if error.retry_after_s is not None:
+def _delay(error: ProviderError | None, before: int, initial_ms: float, most_ms: float, jitter: float) -> float:
+    """The provider's own figure, exactly; else, and without an error to read it from, capped exponential backoff."""
+    if error is not None and error.retry_after_s is not None:
         return error.retry_after_s
     return min(initial_ms * 2.0 ** min(before, 32), most_ms) * jitter / 1000

@@ -24,8 +24,21 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from shared.batch_records import BatchRecords, named_after
-from shared.batches import FINISH, NATIVE, SHARD, START, Batch, BatchState, Ending, Item, blob, final_state, items_of
+from shared.batch_records import BatchRecords
+from shared.batches import (
+    FINISH,
+    NATIVE,
+    SHARD,
+    START,
+    Batch,
+    BatchState,
+    Ending,
+    Item,
+    blob,
+    final_state,
+    items_of,
+    named_after,
+)
 from shared.errors import GatewayError, NotFound, StoreError
 from shared.files import Files
 from shared.lanes import Lane

@@ -101,7 +101,10 @@ def _content(gateway: Gateway, store: FileStore, batches: BatchRecords) -> list[
         try:
             file = await store.find(name, owner)
         except NotFound:
-            return await partial_output.content(batches, store.blobs, name, owner, headers)
+            try:
+                return await partial_output.content(batches, store.blobs, name, owner, headers)
+            except NotFound:  # or the batch has ended meanwhile
+                file = await store.find(name, owner)
         return await store.send(request, file, name, headers)
 
     @get(_ANTHROPIC + "/{name:str}/content")
@@ -122,7 +125,10 @@ async def _found(store: FileStore, batches: BatchRecords, name: str, owner: str)
     try:
         return await store.find(name, owner)
     except NotFound:
-        return await partial_output.find(batches, store.blobs, name, owner)
+        try:
+            return await partial_output.find(batches, store.blobs, name, owner)
+        except NotFound:  # or the batch has ended meanwhile
+            return await store.find(name, owner)
 
 
 def owner_of(gateway: Gateway, request: AnyRequest) -> str:

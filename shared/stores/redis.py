@@ -14,6 +14,7 @@ import hashlib
 import logging
 import re
 import socket
+import time
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
@@ -48,6 +49,10 @@ _DOWN = (
 _DOWN_WORDS = re.compile(r"(?:^|-)(?:LOADING|BUSY|OOM|READONLY|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|MISCONF|TRYAGAIN)\b")
 """Codes of a server that cannot serve now (loading, a long script, full, failing over, its disk full). The client has a
 class for some of them only; servers before 7 quote the code of an error inside a script, behind a dash."""
+
+_AWAY_WORDS = re.compile(r"(?:^|-)(?:LOADING|MASTERDOWN|CLUSTERDOWN)\b")
+REFUSALS_EVERY_S = 60.0
+"""How often it is said of a server that is there that it refuses commands: full, or its disk is."""
 
 _KEEPALIVE = {
     getattr(socket, name): seconds
@@ -123,6 +128,7 @@ class RedisStore:
         self._gathered: list[tuple[Script | None, tuple[Any, ...], asyncio.Future[Any]]] = []
         self._sender: asyncio.Task[None] | None = None
         self._answers = True
+        self._refusal_told = -REFUSALS_EVERY_S
 
     async def call(self, *command: Any) -> Any:
         """Run one command.
@@ -184,19 +190,21 @@ class RedisStore:
         replies = await self._send_once(commands)
         if isinstance(replies[0], exceptions.ConnectionError):
             replies = await self._send_once(commands)
-        self._tell(replies[0])
+        self._tell([reply for reply in replies if isinstance(reply, BaseException) and _is_down(reply)])
         return replies
 
-    def _tell(self, reply: Any) -> None:
-        """Say once that the server does not serve, and once that it does again: every caller hears it for itself."""
-        is_down = isinstance(reply, BaseException) and _is_down(reply)
-        if is_down is not self._answers:
-            return
-        self._answers = not is_down
-        if is_down:
-            log.warning("Redis at %s is not reachable: %s", mask_url(self.url), str(reply) or type(reply).__name__)
-        else:
-            log.info("Redis at %s answers again", mask_url(self.url))
+    def _tell(self, troubles: list[BaseException]) -> None:
+        """Say once that the server is away, and once that it is back; now and then, that it refuses some commands."""
+        away = next((trouble for trouble in troubles if _is_away(trouble)), None)
+        if (away is None) is not self._answers:
+            self._answers = away is None
+            if away is None:
+                log.info("Redis at %s answers again", mask_url(self.url))
+            else:
+                log.warning("Redis at %s is not reachable: %s", mask_url(self.url), str(away) or type(away).__name__)
+        elif troubles and away is None and time.monotonic() - self._refusal_told >= REFUSALS_EVERY_S:
+            self._refusal_told = time.monotonic()
+            log.warning("Redis at %s refuses commands: %s", mask_url(self.url), troubles[0])
 
     async def _send_once(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """Packed by hiredis: redis-py's own packing was half of what a submit or a finish cost."""
@@ -254,6 +262,12 @@ def _settle(command: _Command, reply: Any) -> None:
 
 def _is_down(error: BaseException) -> bool:
     return isinstance(error, _DOWN) or _DOWN_WORDS.search(str(error)) is not None
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether no command at all is served."""
+    gone = isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError | OSError)
+    return gone or _AWAY_WORDS.search(str(error)) is not None
 
 
 def as_store_error(cause: BaseException) -> StoreError:

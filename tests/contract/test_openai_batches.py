@@ -80,6 +80,10 @@ def test_results_can_be_read_while_the_batch_runs(gpt: openai.OpenAI, submitted)
     assert sorted(line["custom_id"] for line in lines(gpt, batch.output_file_id)) == sorted(
         f"r{number}" for number in range(200)
     )
+    assert gpt.files.delete(batch.output_file_id).deleted
+    for ask in (gpt.files.retrieve, gpt.files.content):
+        with pytest.raises(openai.NotFoundError):
+            ask(batch.output_file_id)
 
 
 def test_a_cancelled_batch_says_of_every_line_what_became_of_it(gpt: openai.OpenAI, submitted):

@@ -1,5 +1,6 @@
 """What a process says of a Redis that is away: where, why, once; and once that it is back."""
 
+import asyncio
 import logging
 import signal
 
@@ -43,3 +44,19 @@ async def test_no_password_is_in_what_is_told(server, caplog):
     ((_, told),) = said(caplog)
     assert "***@" in told
     assert "a-password-of-redis" not in told
+
+
+async def test_a_full_server_is_not_said_to_be_away_and_that_it_refuses_is_told_once(store, caplog):
+    caplog.set_level(logging.INFO, "hermod.redis")
+    await store.call("CONFIG", "SET", "maxmemory", "1")
+    try:
+        for _ in range(TRIES):
+            refused, answered = await asyncio.gather(
+                store.call("SET", "hermod:x", "y"), store.call("GET", "hermod:x"), return_exceptions=True
+            )
+            assert (isinstance(refused, StoreError), answered) == (True, None)
+    finally:
+        await store.call("CONFIG", "SET", "maxmemory", "0")
+    ((level, told),) = said(caplog)
+    assert level == logging.WARNING
+    assert told.startswith(f"Redis at {mask_url(store.url)} refuses commands: ")

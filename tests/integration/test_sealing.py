@@ -10,9 +10,9 @@ import pytest
 
 from api.wait import Hub
 from shared.answer_store import AnswerStore
-from shared.batch_records import BatchRecords, named_after
+from shared.batch_records import BatchRecords
 from shared.batch_results import BatchResults
-from shared.batches import WINDOW_MS, BatchState, Counts, blob
+from shared.batches import WINDOW_MS, BatchState, Counts, blob, named_after
 from shared.bodies import Bodies
 from shared.cache import CachePlan
 from shared.cache_settings import CacheSettings

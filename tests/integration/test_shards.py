@@ -8,8 +8,8 @@ from collections import Counter
 import msgspec
 import pytest
 
-from shared.batch_records import BatchRecords, named_after
-from shared.batches import SHARD_ITEMS, WINDOW_MS, BatchState, Counts, Ending, blob, items_of, plan
+from shared.batch_records import BatchRecords
+from shared.batches import SHARD_ITEMS, WINDOW_MS, BatchState, Counts, Ending, blob, items_of, named_after, plan
 from shared.bodies import Bodies
 from shared.errors import NotFound
 from shared.files import Files
@@ -407,7 +407,7 @@ async def counted(store, batch, number):
 
 
 async def test_a_worker_that_is_told_to_stop_begins_no_item_and_hands_the_shard_back(store, blobs, provider):
-    patient = msgspec.structs.replace(FAST, batch_concurrency=4, grace_s=10)
+    patient = msgspec.structs.replace(FAST, batch_concurrency=4, grace_s=10, lease_s=600)  # none runs out
     batch = await submit(store, blobs, items(12, "sim-latency-1000"))
     async with at_work(store, blobs, settings(provider.url, patient)) as leaving:
         await until(lambda: len(provider.calls()) >= 4)

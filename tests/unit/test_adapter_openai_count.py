@@ -53,6 +53,12 @@ def test_what_only_says_how_to_answer_is_left_out() -> None:
     assert counted(**said) == {"model": "gpt-5.2", "input": [item]}
 
 
+def test_what_could_not_be_answered_can_be_counted() -> None:
+    stops = tuple("abcdef")
+    made = counted(messages=(USER, Message("assistant", (Text("Well,"),))), max_tokens=0, stop=stops)
+    assert [item["role"] for item in made["input"]] == ["user", "assistant"]
+
+
 def test_turns_become_items_in_their_order() -> None:
     calls = (Text("Let me see."), ToolCall("call_1", "look", '{"at":1}'), ToolCall("call_2", "look", "{}"))
     results = (ToolResult("call_1", (Text("a"),)), ToolResult("call_2", (Text("b"),), is_error=True), Text("So?"))

@@ -86,6 +86,13 @@ def test_a_call_that_may_be_running_is_made_again_only_where_the_settings_say_so
     assert decide(error(TimedOut), Place(), again, ALONE, jitter=1.0) == Decision(Next.RETRY, 0.5)
 
 
+def test_what_one_key_was_told_of_its_next_call_holds_up_no_try_with_another():
+    busy = error(Overloaded, upstream_status=503, retry_after_s=300)
+    assert decide(busy, Place(), NETWORK, KEYS, jitter=1.0) == Decision(Next.FAIL), "the other has failed too"
+    fresh = Chances(more_keys=True, fresh_keys=True)
+    assert decide(busy, Place(), NETWORK, fresh, jitter=1.0) == Decision(Next.RETRY, 0.5)
+
+
 def test_waits_without_a_figure_double_up_to_a_minute():
     delays = [decide(error(RateLimited), Place(waits=n), NETWORK, ASYNC, jitter=1.0).delay_s for n in range(9)]
     assert delays == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]

@@ -15,8 +15,7 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from shared.batch_records import named_after
-from shared.batches import Batch, BatchState
+from shared.batches import Batch, BatchState, named_after
 from shared.errors import AuthFailed, Garbled, InvalidRequest, NotPermitted, ProviderError, Rejected
 from shared.ids import now_ms
 from worker.exchange import TryLater
@@ -31,6 +30,7 @@ from worker.native_batches.records import Group, Part
 from worker.native_batches.requests import Requests
 from worker.outlast import outlast
 from worker.retry import refuses_key
+from worker.routing import Target
 
 log = logging.getLogger("hermod.worker")
 
@@ -259,9 +259,11 @@ class GroupRun:
         return sorted(self._all_keys(), key=lambda name: name != part.key)
 
     def _all_keys(self) -> list[str]:
+        return [target.key.name for target in self._targets()]
+
+    def _targets(self) -> list[Target]:
         provider, model = self._group.provider, self._group.model
-        targets = self._means.router.targets(provider, model, only=batch_keys(self._means.router, provider))
-        return [target.key.name for target in targets]
+        return self._means.router.targets(provider, model, only=batch_keys(self._means.router, provider))
 
     def _client(self, part: Part) -> Client:
         """With the key that the part was sent with. Raises InvalidRequest when that is no longer configured."""
@@ -276,7 +278,8 @@ class GroupRun:
         keys = [key for key in self._target.provider.keys if key.name == name]
         if not keys:
             raise InvalidRequest("The provider key of a native batch is no longer configured.")
-        self._target = replace(self._target, key=keys[0])
+        offered = [target for target in self._targets() if target.key.name == name]
+        self._target = offered[0] if offered else replace(self._target, key=keys[0])
 
     async def _end(self, number: int, part: Part) -> Part:
         """Nothing more comes of it: what it has no result for is its shards' to run."""

@@ -51,12 +51,8 @@ def render_messages(
     """All messages, the system text first.
 
     Raises:
-        Unsupported: naming the part that cannot be expressed, or a last turn that is the assistant's: Anthropic goes
-            on with it, this wire would answer it.
+        Unsupported: naming the part that cannot be expressed.
     """
-    if messages and messages[-1].role == "assistant":
-        path = f"messages.{len(messages) - 1}"
-        raise losses.refuse(path, "the answer cannot go on with an assistant's turn here; end with a user's.")
     made = []
     if system:
         made.append(WrittenRequestMessage(system_role, "\n\n".join(part.text for part in system)))

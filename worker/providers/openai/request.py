@@ -103,10 +103,8 @@ def render(request: ChatRequest, row: Row, *, counted: bool = False) -> Rendered
         losses.drop_field(field)
     if request.top_k is not None:
         losses.drop("top_k")
-    if len(request.stop) > _MAX_STOPS:
-        raise losses.refuse("stop", f"at most {_MAX_STOPS} stop sequences are possible here.")
-    if request.max_tokens == 0:
-        raise losses.refuse("max_tokens", "warming a cache without an answer is not possible here.")
+    if not counted:
+        _check_answerable(request, losses)
     tools, choice = _tools(request, row, losses)
     body = wire.WrittenRequest(
         model=request.model,
@@ -128,6 +126,17 @@ def render(request: ChatRequest, row: Row, *, counted: bool = False) -> Rendered
     )
     setattr(body, row.max_tokens_field, request.max_tokens)
     return Rendered(_ENCODER.encode(count.asking(body) if counted else body), losses.names())
+
+
+def _check_answerable(request: ChatRequest, losses: Losses) -> None:
+    """Raises Unsupported: Anthropic goes on with an assistant's last turn, this wire would answer it."""
+    if len(request.stop) > _MAX_STOPS:
+        raise losses.refuse("stop", f"at most {_MAX_STOPS} stop sequences are possible here.")
+    if request.max_tokens == 0:
+        raise losses.refuse("max_tokens", "warming a cache without an answer is not possible here.")
+    if request.messages and request.messages[-1].role == "assistant":
+        path = f"messages.{len(request.messages) - 1}"
+        raise losses.refuse(path, "the answer cannot go on with an assistant's turn here; end with a user's.")
 
 
 _Value = TypeVar("_Value", int, str)
