@@ -105,12 +105,16 @@ def test_jobs_survive_workers_struck_down_at_random_instants(fleet, chaos_long):
     jobs: list[Asked] = []
     with Publications(fleet.url_of_redis) as publications:
         chaos.begin()
-        while len(chaos.strikes) < kills:  # so with more jobs where all have ended before a worker was caught
+        for _ in range(4 * kills):  # with more jobs where all have ended before a worker was caught
             seen = fleet.called()
             jobs += asking.submit(fleet, asking.latencies(chaos.draw, at_a_time), first=len(jobs))
             instant = seen + chaos.draw.randrange(at_a_time)
             eventually(lambda instant=instant: fleet.called() >= instant, STRUCK_WITHIN_S, "the work stands still")
             chaos.strike(chaos.draw.choice(STRIKES))
+            if len(chaos.strikes) == kills:
+                break
+        else:
+            pytest.fail("no worker was caught")
         asking.until_final(fleet, jobs, ALL_DONE_WITHIN_S)
         first = asking.poll_all(fleet, jobs)
         assert [worker.until_ready().stop() for worker in chaos.workers] == [0] * WORKERS

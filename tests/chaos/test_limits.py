@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.chaos import jobs as asking
-from tests.chaos.attempts import all_attempts, decisions, inside_windows
+from tests.chaos.attempts import HEARD_MS, all_attempts, decisions, inside_windows
 from tests.chaos.fleet import UNSTRUCK, Fleet, Worker
 from tests.chaos.jobs import AT_ONCE, PATH, Asked
 from tests.contract.process import eventually
@@ -29,6 +29,8 @@ PLAY_S = 2
 REFUSED_MS = 1500
 """After which nothing is sent with a key that was refused, but for the probes, of which the first is due after 5 s."""
 KEYS = ("sk-one", "sk-two", "sk-three")
+UNKNOWN = {"requests_per_minute": 1800, "burst_s": 4}
+"""A rate that is in no configuration."""
 
 Start = Callable[..., Fleet]
 
@@ -138,37 +140,50 @@ def at_once(fleet: Fleet, workers: list[Worker], count: int, model: str) -> list
     return jobs
 
 
+def refused_of(fleet: Fleet, what: str, submitted: Callable[[], list[Asked]]) -> tuple[list[Asked], float]:
+    """These jobs, which have ended, and the share of their calls that was refused."""
+    seen = fleet.called()
+    jobs = submitted()
+    asking.until_final(fleet, jobs, 300)
+    calls = fleet.calls()[seen:]
+    report(f"{what}, {WORKERS} workers, {len(jobs)} jobs", calls)
+    return jobs, refused(calls)
+
+
+def while_told_to_wait(fleet: Fleet, workers: list[Worker], model: str) -> list[Asked]:
+    """Jobs of which some are told to wait for 3 s, and the others come meanwhile; the provider would serve these."""
+    seen = fleet.called()
+    conduct(fleet, KEYS[0], requests_per_minute=20, burst_s=1)
+    jobs = at_once(fleet, workers, WORKERS, model)
+    eventually(lambda: any(call["status"] == 429 for call in fleet.calls()[seen:]), 60, "nothing is refused")
+    conduct(fleet, KEYS[0], **UNKNOWN)
+    heard = time.time() + 2 * HEARD_MS / 1000
+    eventually(lambda: time.time() > heard, 60, "the time does not pass")
+    return jobs + submit(fleet, 2 * WORKERS, model)
+
+
 def test_a_rate_that_only_the_provider_knows_is_learnt_and_its_retry_after_holds_for_all_workers(start: Start):
     fleet = start([{"value": KEYS[0]}])
-    conduct(fleet, KEYS[0], requests_per_minute=1800, burst_s=4)
-    seen = 0
-
-    def refused_of(jobs: list[Asked], what: str) -> float:
-        """The share of the calls that these jobs took."""
-        nonlocal seen
-        asking.until_final(fleet, jobs, 300)
-        calls = fleet.calls()[seen:]
-        seen += len(calls)
-        report(f"{what}, {WORKERS} workers, {len(jobs)} jobs", calls)
-        return refused(calls)
-
+    conduct(fleet, KEYS[0], **UNKNOWN)
+    jobs: list[Asked] = []
     with at_work(fleet) as workers:
         for model in MODELS:
-            first = at_once(fleet, workers, 400, model)
-            cold = refused_of(first, "1800/minute that nobody knows")
-            more = submit(fleet, 300, model)
-            learnt = refused_of(more, "the same, learnt")
-            if cold <= 0.1 and learnt <= 0.01:
+            first, cold = refused_of(fleet, "a rate nobody knows", lambda m=model: at_once(fleet, workers, 400, m))
+            more, learnt = refused_of(fleet, "the same, learnt", lambda m=model: submit(fleet, 300, m))
+            jobs += first + more
+            found = (cold <= 0.1, learnt <= 0.01, inside_windows(fleet, first + more) <= 0.01)
+            if all(found):
                 break
-        assert (cold <= 0.1, learnt <= 0.01) == (True, True)
-        conduct(fleet, KEYS[0], requests_per_minute=600, burst_s=0.5)
-        # More is asked for at once than the cut rate allows, before any answer tells of it.
-        last = at_once(fleet, workers, 100, model)
-        assert refused_of(last, "cut to 600/minute") > 0
-    for jobs in (more, last):
-        assert inside_windows(fleet, jobs) <= 0.01
-    assert_all_right(fleet, [*first, *more, *last])
-    assert decisions(fleet, [*first, *more, *last]).keys() == {"", "wait"}
+        assert found == (True, True, True)
+        for _ in MODELS:
+            last, cut = refused_of(fleet, "cut", lambda m=model: while_told_to_wait(fleet, workers, m))
+            jobs += last
+            inside = inside_windows(fleet, last)
+            if not inside:
+                break
+        assert (cut > 0, inside) == (True, 0)
+    assert_all_right(fleet, jobs)
+    assert decisions(fleet, jobs).keys() == {"", "wait"}
 
 
 GEMINI = "/gemini/v1beta"

@@ -174,7 +174,9 @@ def test_endpoints_are_managed_tried_out_and_rotated_while_the_gateway_runs(flee
 
         listed = hermod(fleet, "list")
         assert "books" in listed
-        assert hermod(fleet, "deliveries", "books").count("delivered") == 3
+        eventually(
+            lambda: hermod(fleet, "deliveries", "books").count("delivered") == 3, TOLD_WITHIN_S, "not all is settled"
+        )
         assert "webhook.test" in hermod(fleet, "test", "books")
         assert tested["event_id"] in hermod(fleet, "redeliver", tested["id"])
         eventually(lambda: len(receiver.received) == 5, TOLD_WITHIN_S, "what the command asked for is not told")

@@ -369,16 +369,13 @@ def test_a_key_that_is_revoked_in_the_middle_of_a_batch_runs_no_more_of_it(place
         assert made.status_code == 200, made.text
         until(lambda: len(place.calls()) >= 40)
         place.admin("POST", f"virtual-keys/{key_id}/revoke")
-        revoked = time.time()
         [record] = until(lambda: place.redis.keys("hermod:batch:*"))
         until(lambda: place.redis.hget(record, "state") == b"completed")
-    late = [call["at"] - revoked for call in place.calls() if call["at"] > revoked]
     counts = {name: int(place.redis.hget(record, name) or 0) for name in ("succeeded", "errored")}
-    worst_ms = max(late, default=0) * 1000
-    print(f"\nrevoked mid-batch: {counts}, {len(late)} calls begun after it, the last after {worst_ms:.0f} ms")
+    print(f"\nrevoked mid-batch: {counts}")
     assert sum(counts.values()) == 900
     assert counts["succeeded"] == len(place.calls())
-    assert worst_ms < 5000, "unheard of it would take more than ten seconds"
+    assert counts["errored"] > 300, "unheard of there would be none"
 
 
 def test_a_deleted_key_leaves_the_door_closed(place):

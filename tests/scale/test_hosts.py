@@ -24,7 +24,7 @@ LATENCY_MS = 4000  # long enough that workers, not the cores of this machine, ar
 SPEEDUP = 3.6
 """What four workers are to do, at least, of what one does."""
 TRIES = 3
-"""Of which the best counts: whatever else this machine does in the meantime only makes four workers slower."""
+"""Of which the best counts: whatever else this machine does in the meantime only makes workers slower."""
 CUT_S = 30.0
 TAKEN_OVER_S = 15.0
 """The lease of 10 s, the 2 s for which the others' slots may be taken, and what a busy machine may add."""
@@ -72,7 +72,7 @@ def throughput(cluster: Cluster, workers: list[Worker], first: int, rounds: int)
 
 def test_four_workers_do_nearly_four_times_what_one_does(cluster, first_worker, numbers, request, chaos_long):
     rounds = 10 if chaos_long else 3
-    alone = throughput(cluster, [first_worker], next(numbers), rounds)
+    alone = max(throughput(cluster, [first_worker], next(numbers), rounds) for _ in range(2))
     workers = request.getfixturevalue("workers")
     together = 0.0
     for _ in range(TRIES):

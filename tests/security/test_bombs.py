@@ -14,7 +14,7 @@ import pytest
 from shared.json_bounds import MOST_DEPTH, MOST_NESTS
 from tests.integration.test_jobs_surface import until
 from tests.security.place import CLAUDE, GPT, OWNER, SECRET, TOKEN, Place
-from tests.security.sockets import at_best, p99_ms, pauses, resident_mib
+from tests.security.sockets import at_best, pauses, resident_mib
 
 MIB = 1024 * 1024
 INFERENCE = {
@@ -160,10 +160,15 @@ FORMS: dict[str, bytes] = {
 @pytest.mark.parametrize("path", ["/v1/files", "/anthropic/v1/files"])
 @pytest.mark.parametrize("body", FORMS.values(), ids=FORMS)
 def test_a_form_made_to_be_dear_is_a_400(place: Place, path: str, body: bytes):
-    before, began = resident_mib(place.api_pid), time.monotonic()
-    answer = posted(place, path, body, **{"content-type": "multipart/form-data; boundary=b"})
-    assert answer.status_code == 400, answer.text
-    assert time.monotonic() - began < 10
+    before = resident_mib(place.api_pid)
+
+    def taken_s() -> float:
+        began = time.monotonic()
+        answer = posted(place, path, body, **{"content-type": "multipart/form-data; boundary=b"})
+        assert answer.status_code == 400, answer.text
+        return time.monotonic() - began
+
+    assert at_best(taken_s, 2.0) < 2.0
     assert resident_mib(place.api_pid) - before < 32
 
 
@@ -193,6 +198,10 @@ def test_the_name_of_a_file_is_no_path(place: Place, name: str):
 # --- large bodies -----------------------------------------------------------------------------------------
 
 
+LONGEST_MS = 400
+"""For which one request may hold up all others."""
+
+
 def large(path: str, mib: int) -> bytes:
     text = SECRET + " and more of it, with \\n and é; " * (mib * 1000 * 1000 // 32)
     return json.dumps({**INFERENCE[path], FIELD[path]: [{"role": "user", "content": text}]}).encode()
@@ -208,7 +217,7 @@ def test_more_than_the_limit_is_a_413_without_being_read(place: Place):
 def test_large_bodies_hold_nobody_up_for_long(place: Place, path: str):
     body = large(path, 20)
     posted(place, path, body)  # the first of them makes the process grow
-    alone, before = pauses(place.port, 1.0), resident_mib(place.api_pid)
+    alone, before = pauses(place.port, 1.0)[-1] * 1000, resident_mib(place.api_pid)
     statuses: list[int] = []
 
     def beside() -> float:
@@ -216,15 +225,13 @@ def test_large_bodies_hold_nobody_up_for_long(place: Place, path: str):
             target=lambda: statuses.extend(posted(place, path, body).status_code for _ in range(2))
         )
         sending.start()
-        taken = pauses(place.port, 3.0)
+        longest_ms = pauses(place.port, 3.0)[-1] * 1000
         sending.join()
-        return p99_ms(taken)
+        return longest_ms
 
-    among = at_best(beside, 200)
+    among = at_best(beside, LONGEST_MS)
     grown = resident_mib(place.api_pid) - before
-    print(
-        f"{path}: /live beside bodies of 20 MiB: p99 {among:.1f} ms, alone {p99_ms(alone):.1f} ms; {grown:.0f} MiB more"
-    )
+    print(f"{path}: /live beside bodies of 20 MiB: at worst {among:.0f} ms, alone {alone:.0f} ms; {grown:.0f} MiB more")
     assert set(statuses) == {200}
-    assert among < 200
+    assert among < LONGEST_MS
     assert grown < 200
