@@ -1,9 +1,11 @@
 """Fixtures of the outermost tests: the gateway, the SDK clients, the simulator's ledger."""
 
+import contextlib
+import functools
 import os
 import sys
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import anthropic
@@ -84,10 +86,17 @@ def gpt(gateway: Gateway, request: pytest.FixtureRequest) -> Iterator[openai.Ope
         yield client
 
 
+@pytest.fixture(scope="session")
+def prepare() -> Iterator[Callable[[str], sdks.Sdk]]:
+    """Each generation is made ready once. The function raises NotInstallable."""
+    with contextlib.ExitStack() as stack:
+        yield functools.cache(lambda generation: stack.enter_context(contextlib.closing(sdks.prepare(generation))))
+
+
 @pytest.fixture(scope="session", params=sdks.GENERATIONS)
-def sdk(request: pytest.FixtureRequest) -> sdks.Sdk:
+def sdk(request: pytest.FixtureRequest, prepare: Callable[[str], sdks.Sdk]) -> sdks.Sdk:
     """A generation of the vendors' SDKs, to run scripts with."""
     try:
-        return sdks.prepare(request.param)
+        return prepare(request.param)
     except sdks.NotInstallable as why:
         pytest.skip(str(why))

@@ -18,7 +18,8 @@ Found = TypeVar("Found")
 
 STARTS_WITHIN_S = 120.0
 STOPS_WITHIN_S = 120.0  # running jobs get 25 s
-LOOK_EVERY_S = 0.02
+LOOKS_AT_LEAST_S, LOOKS_AT_MOST_S = 0.02, 0.2
+"""Between two looks; in between, a twentieth of what has been waited: looks cost what is waited for its time."""
 _OWN_OR_PROVIDERS = re.compile(r"HERMOD_|OLLAMA_HOST|AWS_|GOOGLE_|AZURE_|[A-Z_]+_(API_KEY|BASE_URL|AUTH_TOKEN)$")
 _SIMULATOR_URL = re.compile(r"http://127\.0\.0\.1:\d+")
 
@@ -107,11 +108,17 @@ def stop(gateway: Gateway) -> int:
 
 def eventually(look: Callable[[], Found | None], within_s: float, otherwise: str) -> Found:
     """The first true thing that `look` returns; fails with `otherwise` when none came in time."""
-    deadline = time.monotonic() + within_s
+    began = time.monotonic()
     while not (found := look()):
-        assert time.monotonic() < deadline, f"{otherwise} within {within_s:g} s"
-        time.sleep(LOOK_EVERY_S)
+        waited = time.monotonic() - began
+        assert waited < within_s, f"{otherwise} within {within_s:g} s"
+        time.sleep(pause(waited))
     return found
+
+
+def pause(waited_s: float) -> float:
+    """Until the next look at what has been waited for so long, in seconds."""
+    return min(max(LOOKS_AT_LEAST_S, waited_s / 20), LOOKS_AT_MOST_S)
 
 
 def _healthy(gateway: Gateway) -> bool:

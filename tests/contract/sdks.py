@@ -7,6 +7,7 @@ Newest Python SDKs come with the development environment. Old Python and all Jav
 import contextlib
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.contract.interpreter import Interpreter
 from tests.contract.process import clean_environment
 
 HERE = Path(__file__).parent
@@ -34,12 +36,16 @@ class NotInstallable(Exception):
 
 @dataclass(frozen=True)
 class Sdk:
-    """One generation, ready to run scripts. `folder` is where a script must lie for its imports to be found."""
+    """One generation, ready to run scripts. `folder` is where a script must lie for its imports to be found.
+
+    `interpreter` runs them where there is one, else each starts `program`.
+    """
 
     language: str
     program: str
     folder: Path
     suffix: str
+    interpreter: Interpreter | None = None
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
         """Runs a script in an environment without any key or base URL."""
@@ -47,6 +53,8 @@ class Sdk:
         file = self.folder / f"{uuid.uuid4().hex}{self.suffix}"
         file.write_text(script)
         try:
+            if self.interpreter:
+                return self.interpreter.run(file, RUNS_WITHIN_S)
             return subprocess.run(
                 [self.program, str(file)],
                 cwd=self.folder,
@@ -59,6 +67,10 @@ class Sdk:
         finally:
             file.unlink()
 
+    def close(self) -> None:
+        if self.interpreter:
+            self.interpreter.close()
+
 
 def prepare(generation: str) -> Sdk:
     """Installs what the generation needs. Raises NotInstallable."""
@@ -66,7 +78,8 @@ def prepare(generation: str) -> Sdk:
     if language == "javascript":
         return Sdk(language, _program("node"), _javascript() / release, ".mjs")
     program = sys.executable if release == "newest" else str(_python_old() / "bin" / "python")
-    return Sdk(language, program, CACHE / "scripts", ".py")
+    interpreter = Interpreter(program) if hasattr(os, "fork") else None
+    return Sdk(language, program, CACHE / "scripts", ".py", interpreter)
 
 
 def _python_old() -> Path:

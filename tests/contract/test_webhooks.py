@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract import sdks
 from tests.contract.process import Gateway, eventually
+from tests.contract.sdks import Sdk
 from tests.contract.wire import ask
 from tests.receiver import Received, Receiver
 
@@ -67,11 +67,7 @@ def told(receiver: Receiver, what: str) -> Received:
     return eventually(look, WITHIN_S, f"nothing was told of {what}")
 
 
-def read_by(generation: str, received: Received, secret: str) -> list[Any]:
-    try:
-        sdk = sdks.prepare(generation)
-    except sdks.NotInstallable as why:
-        pytest.skip(str(why))
+def read_by(sdk: Sdk, received: Received, secret: str) -> list[Any]:
     given = json.dumps({"body": received.body.decode(), "headers": received.headers, "secret": secret})
     script = PYTHON.format(given=given) if sdk.language == "python" else JAVASCRIPT % json.dumps(given)
     done = sdk.run(script)
@@ -80,14 +76,14 @@ def read_by(generation: str, received: Received, secret: str) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("generation", ["python-newest", "javascript-newest"])
-def test_the_end_of_a_background_response_is_what_openais_sdk_knows(gateway, receiver, generation):
+@pytest.mark.parametrize("sdk", ["python-newest", "javascript-newest"], indirect=True)
+def test_the_end_of_a_background_response_is_what_openais_sdk_knows(gateway, receiver, sdk):
     running, secret = receiver
     asked = {"model": "gpt-4o", "input": "hi", "background": True, "store": True}
     made = ask(gateway.url, "POST", "/openai/v1/responses", asked)
     assert made.status == 200, made.body
     received = told(running, made.json["id"])
-    kind, shown, created, theirs, of = read_by(generation, received, secret)
+    kind, shown, created, theirs, of = read_by(sdk, received, secret)
     assert (kind, shown, theirs) == ("response.completed", made.json["id"], made.json["id"])
     assert isinstance(created, int)
     assert of in {"ResponseCompletedWebhookEvent", "none"}
@@ -95,15 +91,15 @@ def test_the_end_of_a_background_response_is_what_openais_sdk_knows(gateway, rec
     assert fetched.json["status"] == "completed"
 
 
-@pytest.mark.parametrize("generation", ["python-newest", "javascript-newest"])
-def test_the_end_of_a_batch_is_what_openais_sdk_knows(gateway, receiver, generation):
+@pytest.mark.parametrize("sdk", ["python-newest", "javascript-newest"], indirect=True)
+def test_the_end_of_a_batch_is_what_openais_sdk_knows(gateway, receiver, sdk):
     running, secret = receiver
     params = {"model": "claude-x", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}
     asked = {"requests": [{"custom_id": "one", "params": params}]}
     made = ask(gateway.url, "POST", "/anthropic/v1/messages/batches", asked, {"x-bf-batch-mode": "direct"})
     assert made.status == 200, made.body
     received = told(running, made.json["id"])
-    kind, shown, _, theirs, of = read_by(generation, received, secret)
+    kind, shown, _, theirs, of = read_by(sdk, received, secret)
     assert (kind, shown, theirs) == ("batch.completed", made.json["id"], made.json["id"])
     assert of in {"BatchCompletedWebhookEvent", "none"}
     assert received.json["data"]["request_counts"]["completed"] == 1

@@ -17,6 +17,7 @@ import httpx
 import pytest
 import redis
 
+from tests.contract.process import pause
 from tests.ports import free_port
 
 WITHIN_S = 120.0
@@ -38,12 +39,13 @@ _started: list[subprocess.Popen[bytes]] = []
 
 def until(look: Callable[[], Any]) -> Any:
     """What `look` finds. Nothing more is waited for once a process of ours has given up."""
-    deadline = time.monotonic() + WITHIN_S
+    began = time.monotonic()
     while not (found := look()):
         gave_up = [process.args for process in _started if (process.poll() or 0) > 0]
         assert not gave_up, f"ended by themselves: {gave_up}"
-        assert time.monotonic() < deadline, f"not within {WITHIN_S:g} s"
-        time.sleep(0.02)  # between two looks at a condition
+        waited = time.monotonic() - began
+        assert waited < WITHIN_S, f"not within {WITHIN_S:g} s"
+        time.sleep(pause(waited))
     return found
 
 
