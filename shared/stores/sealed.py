@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -68,13 +69,14 @@ class SealedBlobs:
         begin = _HEAD + first * _SEALED
         held = bytearray()
         number = first
-        async for chunk in self._inner.read(key, begin, (until - first + 1) * _SEALED):
-            held += chunk
-            while len(held) >= _SEALED:
-                frame = reader.open(bytes(held[:_SEALED]), number, last=number == last)
-                yield _part(frame, number, start, end)
-                del held[:_SEALED]
-                number += 1
+        async with aclosing(self._inner.read(key, begin, (until - first + 1) * _SEALED)) as chunks:
+            async for chunk in chunks:
+                held += chunk
+                while len(held) >= _SEALED:
+                    frame = reader.open(bytes(held[:_SEALED]), number, last=number == last)
+                    yield _part(frame, number, start, end)
+                    del held[:_SEALED]
+                    number += 1
         if held or number <= until:
             frame = reader.open(bytes(held), number, last=number == last)
             if part := _part(frame, number, start, end):  # none of an empty blob

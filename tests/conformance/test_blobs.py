@@ -16,6 +16,7 @@ import time
 import traceback
 import tracemalloc
 import uuid
+from pathlib import Path
 
 import pytest
 from minio import Minio
@@ -328,12 +329,27 @@ async def test_a_put_survives_deletes_beside_it(blobs):
         assert await blobs.get(kept) == b"kept"
 
 
+def open_below(folder):
+    """The files of this process that are open below `folder`."""
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return [link for link in links if str(link.readlink()).startswith(str(folder))]
+
+
 async def test_leaving_a_read_early_leaves_the_store_usable(blobs):
     await blobs.put_stream("long", pieces(5))
     for _ in range(40):
         async with contextlib.aclosing(blobs.read("long")) as stream:
             assert len(await anext(stream)) > 0
     assert await blobs.size("long") == 5 * MIB
+
+
+@pytest.mark.parametrize("blobs", ["folder", "sealed"], indirect=True)
+async def test_a_file_is_closed_when_a_read_is_left(blobs, tmp_path):
+    await blobs.put_stream("long", pieces(5))
+    async with contextlib.aclosing(blobs.read("long")) as stream:
+        await anext(stream)
+        assert open_below(tmp_path)
+    assert not open_below(tmp_path)
 
 
 @pytest.mark.parametrize("blobs", ["folder", "sealed", "s3"], indirect=True)
