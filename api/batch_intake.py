@@ -188,7 +188,8 @@ class Intake:
         When a store fails here nobody knows how far it went, so nothing is deleted: a retry finds the batch, or else
         the sweep deletes its shards.
         """
-        again = asker.wish.asked(batch.owner, batch.surface.encode(), body, began_ms=asker.began_ms)
+        what = (batch.surface.encode(), batch.provider.encode(), batch.mode.encode(), body)
+        again = asker.wish.asked(batch.owner, *what, began_ms=asker.began_ms)
         try:
             check_native(batch)
             hooks = await self._gateway.webhooks.of_batch(batch, asker.wish.webhook)

@@ -12,9 +12,9 @@ from litestar.response.base import ASGIResponse
 
 from api.content import Content
 from api.file_views import Page, attachment, byte_range
+from api.forms import Form, Read
 from api.headers import Wishes
 from api.submit import AnyRequest
-from api.uploads import Form, Read
 from shared import files
 from shared.errors import CallerError, InvalidRequest, StoreError
 from shared.files import File, Files, no_such_file

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from api.uploads import MIB, Terms
-from shared.errors import InvalidRequest
+import msgspec
 
-ANTHROPIC_BYTES = 500 * MIB
-OPENAI_BYTES = 512 * MIB
-BATCH_BYTES = 200 * MIB
-"""The vendors' limits; the last is OpenAI's for the purpose `batch`."""
+from api.forms import MIB, Terms
+from shared.errors import InvalidRequest
 
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 USUAL_PURPOSE = "user_data"
@@ -24,32 +21,49 @@ BATCH_EXPIRES_S = 30 * DAY_S
 ANCHOR = "created_at"
 
 
-def anthropic_terms(fields: Mapping[str, str], *, whole: bool) -> Terms:  # noqa: ARG001 - no field is required
-    """From `expires_in_seconds` and OpenAI's `purpose`, which may be given here too. Raises InvalidRequest."""
-    purpose = check_purpose(fields.get("purpose", USUAL_PURPOSE))
-    name = "expires_in_seconds"
-    expires_s = check_seconds(name, _number(fields[name]), ANTHROPIC_LONGEST_S) if name in fields else None
-    return Terms(ANTHROPIC_BYTES, purpose, expires_s)
+class FileLimits(msgspec.Struct, frozen=True):
+    """The most bytes of a file: the vendors' limits, or what the operator has set.
 
+    Attributes:
+        anthropic: on Anthropic's surface.
+        openai: on OpenAI's, in one request.
+        in_parts: there, by `/uploads`.
+        batch: there, in either way with the purpose `batch`.
+    """
 
-def openai_terms(fields: Mapping[str, str], *, whole: bool) -> Terms:
-    """From `purpose` and `expires_after`. Raises InvalidRequest."""
-    anchor, name = "expires_after[anchor]", "expires_after[seconds]"
-    check_anchor(anchor, fields.get(anchor, ANCHOR))
-    if whole and anchor in fields and name not in fields:
-        raise InvalidRequest(f"{name}: missing beside {anchor}.", param=name)
-    if whole and "purpose" not in fields:
-        raise InvalidRequest(f"purpose: missing; expected one of {', '.join(PURPOSES)}.", param="purpose")
-    purpose = check_purpose(fields.get("purpose", USUAL_PURPOSE))
-    expires_s = (
-        check_seconds(name, _number(fields[name]), OPENAI_LONGEST_S) if name in fields else usual_expiry(purpose)
-    )
-    return Terms(openai_limit(purpose), purpose, expires_s)
+    anthropic: int = 500 * MIB
+    openai: int = 512 * MIB
+    in_parts: int = 8 * 1024 * MIB
+    batch: int = 200 * MIB
 
+    @classmethod
+    def of(cls, max_file_mb: int) -> FileLimits:
+        """Those of `client.max_file_mb`: no batch takes more than 200 MB of lines."""
+        if not max_file_mb:
+            return cls()
+        most = max_file_mb * MIB
+        return cls(most, most, most, min(most, cls().batch))
 
-def openai_limit(purpose: str) -> int:
-    """The most bytes a file of that purpose may have."""
-    return BATCH_BYTES if purpose == BATCH else OPENAI_BYTES
+    def anthropic_terms(self, fields: Mapping[str, str], *, whole: bool) -> Terms:  # noqa: ARG002 - none is required
+        """From `expires_in_seconds` and OpenAI's `purpose`, which may be given here too. Raises InvalidRequest."""
+        purpose = check_purpose(fields.get("purpose", USUAL_PURPOSE))
+        name = "expires_in_seconds"
+        expires_s = check_seconds(name, _number(fields[name]), ANTHROPIC_LONGEST_S) if name in fields else None
+        return Terms(self.anthropic, purpose, expires_s)
+
+    def openai_terms(self, fields: Mapping[str, str], *, whole: bool) -> Terms:
+        """From `purpose` and `expires_after`. Raises InvalidRequest."""
+        anchor, name = "expires_after[anchor]", "expires_after[seconds]"
+        check_anchor(anchor, fields.get(anchor, ANCHOR))
+        if whole and anchor in fields and name not in fields:
+            raise InvalidRequest(f"{name}: missing beside {anchor}.", param=name)
+        if whole and "purpose" not in fields:
+            raise InvalidRequest(f"purpose: missing; expected one of {', '.join(PURPOSES)}.", param="purpose")
+        purpose = check_purpose(fields.get("purpose", USUAL_PURPOSE))
+        expires_s = (
+            check_seconds(name, _number(fields[name]), OPENAI_LONGEST_S) if name in fields else usual_expiry(purpose)
+        )
+        return Terms(self.batch if purpose == BATCH else self.openai, purpose, expires_s)
 
 
 def usual_expiry(purpose: str) -> int | None:

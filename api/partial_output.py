@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
@@ -50,12 +51,16 @@ async def _batch(records: BatchRecords, shown: str, owner: str) -> Batch:
 
 async def _parts(records: BatchRecords, blobs: Blobs, batch: Batch) -> list[tuple[str, int]]:
     """The blobs of the results so far, and their sizes."""
-    parts, own = [], blobs.of(batch.owner)
-    for number in await records.done_shards(batch.id):
-        key = blob(batch.id, "out", number)
-        with contextlib.suppress(BlobMissing):  # a shard without a success has none
-            parts.append((key, await own.size(key)))
-    return parts
+    own, keys = blobs.of(batch.owner), [blob(batch.id, "out", number) for number in await records.done_shards(batch.id)]
+
+    async def size(key: str) -> int | None:
+        try:
+            return await own.size(key)
+        except BlobMissing:  # a shard without a success has none
+            return None
+
+    sizes = await asyncio.gather(*map(size, keys))
+    return [(key, found) for key, found in zip(keys, sizes, strict=True) if found is not None]
 
 
 async def _chunks(blobs: OwnedBlobs, parts: list[tuple[str, int]]) -> AsyncGenerator[bytes, None]:

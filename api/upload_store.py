@@ -8,9 +8,9 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 
 from api.file_store import FileStore, discard, expires_at
+from api.forms import Form, Terms
 from api.submit import AnyRequest
 from api.upload_views import PART_BYTES, read_completion
-from api.uploads import Form, Terms
 from shared import files, uploads
 from shared.errors import Conflict, InvalidRequest
 from shared.files import File

@@ -5,17 +5,19 @@ from __future__ import annotations
 import msgspec
 
 from api import file_terms
+from api.file_terms import FileLimits
 from api.file_views import openai_file
-from api.uploads import MIB, clean_name, mime_type
+from api.forms import MIB, clean_name, mime_type
 from shared.dialects.openai_errors import decode
 from shared.errors import InvalidRequest
 from shared.files import File
 from shared.ids import named, uuid_of
 from shared.uploads import Standing, Upload
 
-UPLOAD_BYTES = 8 * 1024 * MIB
 PART_BYTES = 64 * MIB
-"""OpenAI's limits."""
+"""OpenAI's limit."""
+NAME_BYTES = 4096
+"""Of a file name, as in a form: with what is escaped it still fits into the headers that clients take."""
 
 
 class _ExpiresAfter(msgspec.Struct):
@@ -44,13 +46,15 @@ _order = msgspec.json.Decoder(Order)
 _completion = msgspec.json.Decoder(Completion)
 
 
-def read_upload(body: bytes, upload_id: str, owner: str, now_ms: int) -> Upload:
+def read_upload(body: bytes, limits: FileLimits, upload_id: str, owner: str, now_ms: int) -> Upload:
     """The upload that the body asks for. Raises InvalidRequest."""
     order = decode(_order, body)
     purpose = file_terms.check_purpose(order.purpose)
-    most = file_terms.BATCH_BYTES if purpose == file_terms.BATCH else UPLOAD_BYTES
+    most = limits.batch if purpose == file_terms.BATCH else limits.in_parts
     if not 0 < order.bytes <= most:
         raise InvalidRequest(f"bytes: expected 1 to {most} for the purpose {purpose!r}.", param="bytes")
+    if len(order.filename.encode()) > NAME_BYTES:
+        raise InvalidRequest(f"filename: at most {NAME_BYTES} bytes in UTF-8.", param="filename")
     filename = clean_name(order.filename)
     return Upload(
         id=upload_id,

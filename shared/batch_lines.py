@@ -38,7 +38,7 @@ def names_of(batch: Batch, item: Item) -> tuple[str, str]:
 def answered(batch: Batch, item: Item, uuid: str, request_id: str, outcome: Outcome) -> tuple[Ending, bytes]:
     """The item that ended with `outcome`, its answer or its error in the dialect's own body; `uuid` names the line."""
     ending = Ending.SUCCEEDED if outcome.status < _NO_SUCCESS else Ending.ERRORED
-    name, body = encoded(item.custom_id), _on_one_line(outcome.body)
+    name, body = encoded(item.custom_id), on_one_line(outcome.body)
     if batch.surface == ANTHROPIC:
         return ending, (_MESSAGE if ending is Ending.SUCCEEDED else _ERROR) % (name, body)
     shown = named("batch_req_", uuid).encode()
@@ -64,10 +64,10 @@ def gone(batch: Batch, item: Item) -> tuple[Ending, bytes]:
 
 def encoded(custom_id: str) -> bytes:
     """A name as a line holds it."""
-    return _on_one_line(_encode(custom_id))
+    return on_one_line(_encode(custom_id))
 
 
-def _on_one_line(body: bytes) -> bytes:
+def on_one_line(body: bytes) -> bytes:
     """The same JSON: a line break can only stand between two tokens, for inside a string it is written out."""
     for found, written in _BREAKS:
         if found in body:

@@ -4,8 +4,10 @@ hermod:batch:<id>          hash: spec state, the counts by ending, and Unix ms s
                            output error: the files of the results; hooks: who is to hear of the
                            end; `spent` and a name → see Spent; firsts: index of each shard's first item
 hermod:batch-done:<id>     set: numbers of the shards whose results are in the object store
-hermod:batches:<owner>:<surface>  sorted set of the owner's batches; score = Unix ms of creation
-hermod:batches             the same of all owners', for operators
+hermod:batches:<owner>:<surface>  sorted set of the owner's batches; score = Unix ms of creation. One that was deleted
+                           or has expired stays for a while, so that a listing can go on after it
+hermod:batches             the same of all owners', for operators; one that was deleted is not there
+hermod:batches-open        set: batches that were started and have not ended, which metrics count
 hermod:batch-output:<id>   which running batch the file of that id will hold the results of
 hermod:batch-same:<d>, hermod:batch-idem:<d>  see `shared/repeats.py`
 
@@ -101,15 +103,20 @@ class BatchRecords:
         bounds = [*await self.firsts(batch.id), batch.total]
         return range(bounds[shard], bounds[shard + 1])
 
-    async def owned(self, owner: str, surface: str, *, after: str = "", before: str = "", count: int) -> list[Progress]:
+    async def owned(
+        self, owner: str, surface: str, *, after: str = "", before: str = "", count: int
+    ) -> list[Progress] | None:
         """The owner's newest batches of a surface, older than the batch `after` or newer than `before`, newest first.
 
-        With `before`, the `count` that stand just before it. A cursor that is unknown yields nothing.
+        With `before`, the `count` that stand just before it. The batch that these name may have been deleted since it
+        was listed; the answer is None when it is unknown.
         """
         key = f"hermod:batches:{owner}:{surface}"
         names = [raw.decode() for raw in await self._store.call("ZREVRANGE", key, 0, LISTED - 1)]
         if cursor := after or before:
-            place = names.index(cursor) if cursor in names else len(names) if after else 0
+            if cursor not in names:
+                return None
+            place = names.index(cursor)
             names = names[place + 1 :] if after else names[:place][::-1]
         found = await self._first(names, count)
         return found[::-1] if before else found
@@ -129,7 +136,7 @@ class BatchRecords:
         while names and len(found) < count:
             looked, names = names[: count - len(found)], names[count - len(found) :]
             rows = await asyncio.gather(*(self._store.call("HMGET", RECORD + name, *_FIELDS) for name in looked))
-            told = [fields for fields in rows if fields[0] is not None]  # others have expired
+            told = [fields for fields in rows if fields[0] is not None]  # others were deleted or have expired
             found += [_progress(fields, self._values.listed) for fields in told]
         return found
 
@@ -141,7 +148,7 @@ class BatchRecords:
 
     async def forget(self, batch: Batch) -> None:
         """Delete the record of an ended batch; the sweep deletes its blobs."""
-        await self._store.run(FORGET, batch.id, _owned(batch))
+        await self._store.run(FORGET, batch.id)
 
     async def done_shards(self, batch_id: str) -> list[int]:
         """Numbers of the shards whose results are in the object store, ascending."""

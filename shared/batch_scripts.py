@@ -15,7 +15,8 @@ and came to nothing because no worker ran the client must still hear. (One that 
 LISTED = 10_000
 """Newest batches of an owner that its listing reaches."""
 
-# As with a job, a request that already became a batch joins it, unless that was cancelled.
+# As with a job, a request that already became a batch joins it, unless that was cancelled. Two looks at random for
+# each batch: of those that are listed, at most about half are gone.
 CREATE = Script(
     REPEATS
     + """
@@ -36,6 +37,9 @@ local function one(id, spec, firsts, owned, created, hooks, what, began, retried
   for _, list in ipairs({owned, 'hermod:batches'}) do
     redis.call('ZADD', list, created, id)
     redis.call('ZREMRANGEBYRANK', list, 0, -LISTED - 1)
+    for _, other in ipairs(redis.call('ZRANDMEMBER', list, 2)) do
+      if redis.call('EXISTS', 'hermod:batch:' .. other) == 0 then redis.call('ZREM', list, other) end
+    end
   end
   return id
 end
@@ -122,9 +126,8 @@ end
 
 FORGET = Script(
     """
-local function one(id, owned)
+local function one(id)
   redis.call('DEL', 'hermod:batch:' .. id, 'hermod:batch-done:' .. id)
-  redis.call('ZREM', owned, id)
   redis.call('ZREM', 'hermod:batches', id)
   return 1
 end

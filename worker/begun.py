@@ -15,6 +15,9 @@ from shared.json_bounds import check_json
 from shared.lanes import Lane
 from shared.models import split_model
 
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode = msgspec.json.Encoder().encode
+
 
 class Begun(msgspec.Struct):
     """An item on its way, in the shape in which the executor takes it. `record`: id of its shard's record."""
@@ -36,6 +39,8 @@ def begin(batch: Batch, item: Item, uuid: str, request_id: str, providers: Conta
     check_json(body)
     head = DIALECTS[batch.dialect].read_head(body, batch.operation, batch.headers)
     _check_fits(head)
+    if head.store:  # its answer is in the results and nowhere else, and says so
+        body = _encode({**_FIELDS.decode(body), "store": False})
     job = Job(
         id=uuid,
         owner=batch.owner,

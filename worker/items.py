@@ -71,9 +71,9 @@ class ShardRun:
         self._todo: deque[Item] = deque()
         self._unanswered = 0
         self._runners = asyncio.TaskGroup()
-        self._free = 0
-        self._back: deque[asyncio.Future[None]] = deque()
-        self._results: deque[Result] = deque()
+        self._free = 0  # places that nobody needs at the moment
+        self._back: deque[asyncio.Future[None]] = deque()  # of items that have waited, and want a place again
+        self._results: deque[Result] = deque()  # not yet in Redis
         self._keeper: asyncio.Task[None] | None = None
 
     async def look(self) -> None:

@@ -21,14 +21,14 @@ class ShardJob(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         batch_id: UUID.
         number: of the shard, from 0.
-        at_once: the most items its owner may have running; 0 for no limit of its own.
+        cap: the most items its owner may have running; 0 for no limit of its own.
         weight: the owner's.
         rest: only those of its items that run at no batch API.
     """
 
     batch_id: str
     number: int
-    at_once: int
+    cap: int
     weight: float = 1.0
     rest: bool = False
 
@@ -39,7 +39,7 @@ class NativeJob(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         batch_id: UUID.
         number: of the group, from 0.
-        weight, cap: the owner's, for the shards.
+        weight, cap: its shards', as a ShardJob's.
     """
 
     batch_id: str

@@ -22,8 +22,6 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
-from msgspec.structs import replace
-
 from shared.batch_records import BatchRecords
 from shared.batches import (
     FINISH,
@@ -137,34 +135,38 @@ class Batches:
         batch = progress.batch
         if batch.surface == "openai":
             await self._records.announce(batch)
-        weight, cap = await self._store.call("HMGET", JOB + lease.id, "weight", "cap")
-        share = NativeJob(batch.id, 0, float(weight or 1), int(cap or 0))
+        known = await self._store.call("HMGET", JOB + lease.id, "weight", "cap")
+        weight, cap = float(known[0] or 1), int(known[1] or 0)
         plan = await self._native.decide(batch)
         alone = [number for number in range(batch.shards) if plan.members(number) == (REST,)]
         mixed = [number for number in range(batch.shards) if number not in alone and REST in plan.members(number)]
-        await self._submit_shards(batch, share, alone)
-        await self._submit_shards(batch, share, mixed, rest=True)
+        await self._submit_shards(batch, weight, cap, alone)
+        await self._submit_shards(batch, weight, cap, mixed, rest=True)
         for number in range(len(plan.groups)):
             # In a line of its own: it is short, and must not stand behind thousands of shards.
             job = job_of(batch, NATIVE, named_after(batch.id, f"native {number}"), f"native:{batch.owner}", Lane.BATCH)
-            line = Share(weight=share.weight, max_unfinished=NO_LIMIT)
-            await self._queue.submit(job, pack(replace(share, number=number)), waiter="", share=line)
+            share = Share(weight=weight, max_unfinished=NO_LIMIT)
+            await self._queue.submit(job, pack(NativeJob(batch.id, number, weight, cap)), waiter="", share=share)
 
     async def _run_native(self, lease: Lease) -> None:
         native = unpack_native(lease.body)
         batch = (await self._records.look(native.batch_id)).batch
-        await self._native.advance(lease, batch, native.number, partial(self._submit_shards, batch, native))
+        release = partial(self._submit_shards, batch, native.weight, native.cap)
+        await self._native.advance(lease, batch, native.number, release)
 
     async def _submit_shards(
-        self, batch: Batch, like: NativeJob, numbers: Iterable[int], *, rest: bool = False
+        self, batch: Batch, weight: float, cap: int, numbers: Iterable[int], *, rest: bool = False
     ) -> None:
-        """A job for each of the shards, which have the weight and the cap of `like`; one that has its job keeps it."""
+        """A job for each of the shards, with `weight` and `cap` of a ShardJob; one that has its job keeps it.
+
+        Of an owner with a cap one shard runs at a time, for each keeps to it by itself.
+        """
         what = "rest" if rest else "shard"
-        share = Share(weight=like.weight, max_running=min(1, like.cap), max_unfinished=NO_LIMIT)
+        share = Share(weight=weight, max_running=min(1, cap), max_unfinished=NO_LIMIT)
         submits = []
         for number in numbers:
             job = job_of(batch, SHARD, named_after(batch.id, f"{what} {number}"), f"batch:{batch.owner}", Lane.BATCH)
-            body = pack(ShardJob(batch.id, number, like.cap, like.weight, rest))
+            body = pack(ShardJob(batch.id, number, cap, weight, rest))
             submits.append(self._queue.submit(job, body, waiter="", share=share))
         await asyncio.gather(*submits)
 
@@ -192,8 +194,8 @@ class Batches:
     async def _run_rest(self, lease: Lease, batch: Batch, shard: ShardJob) -> None:
         items = await self._items(lease, batch, shard.number)
         await self._bring_to_end(lease, batch, shard, await self._native.rest(batch, items))
-        like = NativeJob(batch.id, 0, shard.weight, shard.at_once)
-        await self._native.rest_is_done(lease, batch, shard.number, partial(self._submit_shards, batch, like))
+        release = partial(self._submit_shards, batch, shard.weight, shard.cap)
+        await self._native.rest_is_done(lease, batch, shard.number, release)
 
     async def _write_results(self, lease: Lease, batch: Batch, shard: ShardJob) -> None:
         """Bring all items to an end and put their lines into the object store. Raises TryLater when some have not."""
@@ -211,7 +213,7 @@ class Batches:
         run = ShardRun(self._means, lease, batch, shard.number)
         finished, _ = await asyncio.gather(self._items_ended.finished(batch, shard.number), run.look())
         if left := [item for item in items if item.index not in finished]:
-            at_once = min(self._at_once, shard.at_once or self._at_once)
+            at_once = min(self._at_once, shard.cap or self._at_once)
             later_s = await run.run(left, at_once)
             finished = await self._items_ended.finished(batch, shard.number)
             if any(item.index not in finished for item in items):
@@ -220,6 +222,7 @@ class Batches:
         return finished
 
     async def _items(self, lease: Lease, batch: Batch, number: int) -> list[Item]:
+        """The items of a shard; none when they are lost for good, and have ended as errors. Raises TryLater."""
         try:
             return items_of(await self._blobs.of(batch.owner).get(blob(batch.id, "in", number)))
         except StoreError:

@@ -22,7 +22,7 @@ from shared.batch_results import BatchResults
 from shared.batches import Batch, Progress
 from shared.dialects.anthropic import ANTHROPIC
 from shared.dialects.openai_chat import OPENAI_CHAT
-from shared.errors import InvalidRequest, NotFound
+from shared.errors import InvalidRequest
 from shared.files import Files
 from shared.ids import request_id, uuid_of
 
@@ -44,15 +44,11 @@ class _Desk:
 
     async def page(self, request: AnyRequest, page: views.Page) -> list[Progress]:
         """The page, and one more batch when there is more. Raises InvalidRequest for an unknown cursor."""
-        owner, cursor = self._owner(request), ""
-        if page.cursor:
-            try:
-                cursor = (await self._of(owner, page.cursor)).batch.id
-            except NotFound as error:
-                message = f"{page.named_by}: there is no such batch to go on from."
-                raise InvalidRequest(message, param=page.named_by) from error
-        place = {"before": cursor} if page.newer else {"after": cursor}
-        return await self._records.owned(owner, self._surface, **place, count=page.limit + 1)
+        place = {"before" if page.newer else "after": uuid_of(page.cursor)}
+        found = await self._records.owned(self._owner(request), self._surface, **place, count=page.limit + 1)
+        if found is None:
+            raise InvalidRequest(f"{page.named_by}: there is no such batch to go on from.", param=page.named_by)
+        return found
 
     async def cancel(self, request: AnyRequest, shown: str) -> Progress:
         """The batch after it was told to stop; one that has ended stays what it is."""

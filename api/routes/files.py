@@ -7,9 +7,10 @@ from litestar import delete, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
-from api import file_terms, file_views, partial_output
+from api import file_views, partial_output
 from api.answers import read
 from api.file_store import FileStore
+from api.file_terms import FileLimits
 from api.headers import refuse_async, wishes
 from api.routes.openai import paths
 from api.submit import AnyRequest, Gateway
@@ -32,12 +33,14 @@ def routes(gateway: Gateway, records: Files, batches: BatchRecords) -> list[HTTP
 
 
 def _anthropic(gateway: Gateway, store: FileStore, batches: BatchRecords) -> list[HTTPRouteHandler]:
+    limits = FileLimits.of(gateway.settings.client.max_file_mb)
+
     @post(_ANTHROPIC, status_code=200)
     async def upload(request: AnyRequest) -> ASGIApp:
         """Upload the part `file` of a form."""
         owner = owner_of(gateway, request)
         wish = wishes(request.headers, gateway.settings.client)
-        file = await store.receive(request, owner, wish, file_terms.anthropic_terms, file_terms.ANTHROPIC_BYTES)
+        file = await store.receive(request, owner, wish, limits.anthropic_terms, limits.anthropic)
         return read(ANTHROPIC, _json(file_views.anthropic_file(file)), {})
 
     @get(_ANTHROPIC)
@@ -66,12 +69,14 @@ def _anthropic(gateway: Gateway, store: FileStore, batches: BatchRecords) -> lis
 
 
 def _openai(gateway: Gateway, store: FileStore, batches: BatchRecords) -> list[HTTPRouteHandler]:
+    limits = FileLimits.of(gateway.settings.client.max_file_mb)
+
     @post(paths("/files"), status_code=200)
     async def upload(request: AnyRequest) -> ASGIApp:
         """Upload the part `file` of a form, for the purpose it names."""
         owner = owner_of(gateway, request)
         wish = wishes(request.headers, gateway.settings.client)
-        file = await store.receive(request, owner, wish, file_terms.openai_terms, file_terms.OPENAI_BYTES)
+        file = await store.receive(request, owner, wish, limits.openai_terms, limits.openai)
         return read(OPENAI_CHAT, _json(file_views.openai_file(file)), {})
 
     @get(paths("/files"))

@@ -10,6 +10,7 @@ from litestar.types import ASGIApp
 
 from api.answers import read
 from api.file_store import FileStore
+from api.file_terms import FileLimits
 from api.routes.files import owner_of
 from api.routes.openai import paths
 from api.submit import AnyRequest, Gateway, whole_json
@@ -24,6 +25,7 @@ from shared.uploads import Uploads
 def routes(gateway: Gateway, files: Files, records: Uploads) -> list[HTTPRouteHandler]:
     """The handlers of `/uploads` below every OpenAI base URL."""
     store = UploadStore(records, FileStore(files, gateway.bodies.blobs))
+    limits = FileLimits.of(gateway.settings.client.max_file_mb)
 
     async def body_of(request: AnyRequest) -> bytes:
         return await whole_json(request, gateway.settings.client.max_request_body_size_mb)
@@ -32,7 +34,7 @@ def routes(gateway: Gateway, files: Files, records: Uploads) -> list[HTTPRouteHa
     async def create(request: AnyRequest) -> ASGIApp:
         """Announce a file that will come in parts."""
         owner = owner_of(gateway, request)
-        upload = read_upload(await body_of(request), str(uuid.uuid4()), owner, now_ms())
+        upload = read_upload(await body_of(request), limits, str(uuid.uuid4()), owner, now_ms())
         await records.create(upload)
         return read(OPENAI_CHAT, upload_object(upload, "pending"), {})
 

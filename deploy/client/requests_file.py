@@ -134,7 +134,7 @@ class _Look:
 
     def end(self) -> Requests:
         """Nothing comes any more. Raises Problems."""
-        if not self._count:
+        if not self._count and not self.problems:
             self.problems.append("it is empty; each line is one request")
         if self._asked and self._form == ANTHROPIC:
             self.problems.append(f"it is in {ANTHROPIC}'s form, which has no endpoint; leave --endpoint out")

@@ -407,6 +407,33 @@ async def test_a_page_is_full_though_batches_on_its_way_have_expired(place, path
     assert ([one["id"] for one in found["data"]], found["has_more"]) == (kept[:3], True)
 
 
+@pytest.mark.parametrize("path", [ANTHROPIC, OPENAI])
+async def test_whoever_deletes_each_batch_of_a_page_gets_the_next_page_all_the_same(place, path):
+    made = await made_in_a_row(place, path, 6)
+    key, shown, query = {"x-bf-vk": "sk-bf-lister"}, [], {}
+    for one in made:
+        await place.run(one)
+    while True:
+        page = await place.ask("GET", path, params={"limit": 2, **query}, headers=key)
+        for one in page["data"]:
+            await place.ask("DELETE", f"{path}/{one['id']}", headers=key)
+            shown.append(one["id"])
+        if not page["has_more"]:
+            break
+        query = {"after_id" if path == ANTHROPIC else "after": page["last_id"]}
+    assert shown == made
+    assert (await place.ask("GET", path, headers=key))["data"] == []
+    await place.ask("GET", path, 400, params=query)  # a stranger's is unknown
+
+
+async def test_of_an_owner_who_makes_many_batches_and_deletes_them_few_are_still_looked_at(place):
+    for _ in range(40):
+        [made] = await made_in_a_row(place, ANTHROPIC, 1)
+        await place.run(made)
+        await place.ask("DELETE", f"{ANTHROPIC}/{made}", headers={"x-bf-vk": "sk-bf-lister"})
+    assert await place.store.call("ZCARD", f"hermod:batches:{await owner(place)}:anthropic") < 10
+
+
 BAD_QUERIES = [
     (ANTHROPIC, {"limit": "0"}, "limit"),
     (ANTHROPIC, {"limit": "1001"}, "limit"),

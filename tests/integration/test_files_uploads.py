@@ -206,11 +206,12 @@ async def test_an_upload_that_is_unknown_or_anothers_looks_alike(client, upload)
         (order(purpose=None), "purpose"),
         (order(purpose="batch_output"), "purpose"),
         (order(filename=None), "filename"),
+        (order(filename="é" * 2049), "filename"),
         (order(expires_after={"anchor": "last_used_at", "seconds": 3600}), "expires_after.anchor"),
         (order(expires_after={"anchor": "created_at", "seconds": 60}), "expires_after.seconds"),
         (order(expires_after={"anchor": "created_at"}), "expires_after.seconds"),
     ],
-    ids=str,
+    ids=lambda given: str(given)[:60],
 )
 async def test_a_wrong_order_is_refused_with_the_path_of_the_field(client, body, names):
     sent = {"content": body} if isinstance(body, bytes) else {"json": body}

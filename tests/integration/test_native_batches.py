@@ -12,11 +12,12 @@ import pytest
 from shared.batch_records import BatchRecords
 from shared.batches import WINDOW_MS, BatchState, Counts
 from shared.errors import ProviderError
+from shared.files import File, Files
 from shared.files import blob as file_blob
 from shared.governance import owner_of_digest
 from shared.governance_keyring import Keyring
 from shared.governance_settings import VirtualKey
-from shared.ids import digest, job_id, now_ms
+from shared.ids import digest, job_id, named, now_ms
 from shared.prices import Prices
 from shared.provider_settings import AzureKey, NetworkSettings, ProviderKey, ProviderSettings
 from shared.stores.folder import FolderBlobs
@@ -187,6 +188,36 @@ async def test_what_is_too_large_for_one_call_to_gemini_is_several_and_one_that_
     _, progress, lines = await run(store, blobs, provider, asked, shard_items=2)
     assert (progress.counts, len(set(names(lines)))) == (Counts(succeeded=12), 12)
     assert (len(created(provider)), len(direct(provider))) == (2, 1)
+
+
+@pytest.mark.parametrize("model", ["claude-haiku-4-5", "openai/gpt-4o", "gemini/gemini-2.5-flash"])
+async def test_files_go_with_the_requests_that_name_them_and_may_be_deleted_before_these_are_answered(
+    store, blobs, provider, model, monkeypatch
+):
+    look = client.Client.look
+
+    async def look_without_the_file(self, batch_id):
+        await Files(store).remove(file)
+        return await look(self, batch_id)
+
+    monkeypatch.setattr(client.Client, "look", look_without_the_file)
+    file = File(
+        id=job_id(),
+        owner="anonymous",
+        filename="dot.png",
+        mime_type="image/png",
+        size=9,
+        purpose="user_data",
+        created_ms=now_ms(),
+    )
+    await blobs.of("anonymous").put(file_blob(file.id), b"image 101")
+    await Files(store).add(file)
+    image = {"type": "image", "source": {"type": "file", "file_id": named("file_", file.id)}}
+    ask = [{"role": "user", "content": [image, {"type": "text", "text": "what is it?"}]}]
+    asked = [item(index, {**question(index, model), "messages": ask}) for index in range(3)]
+    _, progress, lines = await run(store, blobs, provider, asked)
+    assert progress.counts == Counts(succeeded=3), lines
+    assert direct(provider) == []
 
 
 async def test_a_shard_that_grew_beyond_a_batch_runs_what_did_not_fit_directly(store, blobs, provider, monkeypatch):
@@ -447,7 +478,7 @@ async def test_the_batch_of_a_key_that_is_revoked_is_cancelled_at_the_provider_a
     batch = await submit(store, blobs, items(10, "sim-batch-stall"), mode="native", owner=owner)
     async with at_work(store, blobs, known, budgets) as worker:
         await until(lambda: created(provider))
-        await keyring.records.keys.change(owner, msgspec.structs.replace(key, active=False))
+        await keyring.records.keys.change(owner, lambda held: msgspec.structs.replace(held, active=False))
         progress = await until(lambda: ended(store, batch))
         await worker.ctx["batches"].close()
     await keyring.close()

@@ -82,6 +82,16 @@ async def test_what_is_no_retry_of_the_same_is_another(place, create):
     assert await create.made(place, x_bf_vk="sk-bf-another", **RETRY) not in {first, again}, "another's"
 
 
+@pytest.mark.parametrize(("name", "other"), [("anthropic batch", "openai"), ("openai batch", "anthropic")])
+async def test_the_same_requests_for_another_provider_or_in_another_mode_are_another_batch(place, name, other):
+    create = CREATES[name]
+    made = {await create.made(place, **ONCE)}
+    for header in ({"x_model_provider": other}, {"x_bf_batch_mode": "direct"}):
+        made.add(await create.made(place, **header, **RETRY))
+        assert (await create.ask(place, **header, **ONCE)).status_code == 409
+    assert len(made) == 3
+
+
 @EVERY
 async def test_tries_at_the_same_time_become_one(place, create):
     made = await asyncio.gather(*(create.made(place, **RETRY) for _ in range(6)))

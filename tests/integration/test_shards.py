@@ -147,6 +147,15 @@ async def test_a_bad_item_is_an_errored_result_that_says_why_and_is_not_sent(sto
     assert provider.calls() == []
 
 
+@pytest.mark.parametrize("model", ["m", "anthropic/m"])
+@pytest.mark.parametrize("wish", [{}, {"store": True}, {"store": False}], ids=str)
+async def test_a_response_of_a_batch_is_not_called_stored(store, blobs, provider, model, wish):
+    asked = [item(0, {"model": model, "input": "hello", "max_output_tokens": 16, **wish})]
+    facts = {**OPENAI, "dialect": "openai_responses", "endpoint": "/v1/responses"}
+    _, _, [line] = await run(store, blobs, provider, asked, **facts)
+    assert line["response"]["body"]["store"] is False
+
+
 async def test_what_the_provider_rejects_is_an_errored_result_with_its_own_error(store, blobs, provider):
     _, _, [line] = await run(store, blobs, provider, items(1, "sim-404"))
     assert line["result"]["error"]["error"]["type"] == "not_found_error"
@@ -578,7 +587,8 @@ async def test_the_jobs_of_a_batch_that_was_forgotten_end(store, blobs, provider
     await BatchRecords(store).forget(batch)
     async with at_work(store, blobs, settings(provider.url)):
         await until(lambda: is_over(store, batch.id))
-    assert await store.call("KEYS", "hermod:batch*") == []
+    left = await store.call("KEYS", "hermod:batch*")
+    assert left == [b"hermod:batches:anonymous:anthropic"], "its place in the listing"
     with pytest.raises(NotFound):
         await BatchRecords(store).look(batch.id)
 

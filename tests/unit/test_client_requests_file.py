@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api.batch_splitting import MAX_ITEM, MIB
 from api.batching import AnthropicRequests, InputFile
 from deploy.client.requests_file import (
     ANTHROPIC,
@@ -107,6 +108,10 @@ def test_a_json_array_is_told_as_one_problem(content):
 
 def test_a_file_of_nothing_is_refused():
     assert problems() == ["it is empty; each line is one request"]
+
+
+def test_a_file_that_begins_with_too_long_a_line_is_not_called_empty_too():
+    assert problems(b"x" * (MAX_ITEM + 1)) == [f"line 1: larger than {MAX_ITEM // MIB} MiB."]
 
 
 @pytest.mark.parametrize(("line", "most"), [(params, 100_000), (call, 50_000)])

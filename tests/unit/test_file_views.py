@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from api.file_terms import ANTHROPIC_BYTES, BATCH_BYTES, OPENAI_BYTES, anthropic_terms, openai_terms
+from api.file_terms import FileLimits
 from api.file_views import (
     Page,
     anthropic_file,
@@ -16,13 +16,14 @@ from api.file_views import (
     openai_list,
     openai_query,
 )
-from api.uploads import Terms, clean_name, mime_type
+from api.forms import Terms, clean_name, mime_type
 from shared.errors import InvalidRequest, Unsatisfiable
 from shared.files import File
 
 UUID = "6f0dd3ba-2c7b-4f2e-9a0e-0d5f4f2a5a11"
 HEX = UUID.replace("-", "")
 DAY_S = 86_400
+VENDORS = FileLimits()
 FILE = File(
     id=UUID,
     owner="anonymous",
@@ -172,22 +173,38 @@ def test_a_type_is_the_declared_one_or_what_the_name_suggests(declared, filename
 @pytest.mark.parametrize(
     ("read", "fields", "terms"),
     [
-        (anthropic_terms, {}, Terms(ANTHROPIC_BYTES, "user_data")),
-        (anthropic_terms, {"purpose": "batch"}, Terms(ANTHROPIC_BYTES, "batch")),
-        (anthropic_terms, {"expires_in_seconds": "7776000"}, Terms(ANTHROPIC_BYTES, "user_data", 90 * DAY_S)),
-        (openai_terms, {"purpose": "evals", "model": "ignored"}, Terms(OPENAI_BYTES, "evals")),
-        (openai_terms, {"purpose": "batch"}, Terms(BATCH_BYTES, "batch", 30 * DAY_S)),
-        (openai_terms, {"purpose": "vision", "expires_after[seconds]": "3600"}, Terms(OPENAI_BYTES, "vision", 3600)),
+        (VENDORS.anthropic_terms, {}, Terms(500 << 20, "user_data")),
+        (VENDORS.anthropic_terms, {"purpose": "batch"}, Terms(500 << 20, "batch")),
+        (VENDORS.anthropic_terms, {"expires_in_seconds": "7776000"}, Terms(500 << 20, "user_data", 90 * DAY_S)),
+        (VENDORS.openai_terms, {"purpose": "evals", "model": "ignored"}, Terms(512 << 20, "evals")),
+        (VENDORS.openai_terms, {"purpose": "batch"}, Terms(200 << 20, "batch", 30 * DAY_S)),
+        (
+            VENDORS.openai_terms,
+            {"purpose": "vision", "expires_after[seconds]": "3600"},
+            Terms(512 << 20, "vision", 3600),
+        ),
     ],
 )
 def test_fields_are_read_as_the_surface_means_them(read, fields, terms):
     assert read(fields, whole=True) == terms
 
 
+@pytest.mark.parametrize(
+    ("max_file_mb", "limits"),
+    [
+        (0, FileLimits(500 << 20, 512 << 20, 8 << 30, 200 << 20)),
+        (7, FileLimits(7 << 20, 7 << 20, 7 << 20, 7 << 20)),
+        (900, FileLimits(900 << 20, 900 << 20, 900 << 20, 200 << 20)),
+    ],
+)
+def test_limits_are_the_vendors_or_the_operators(max_file_mb, limits):
+    assert FileLimits.of(max_file_mb) == limits
+
+
 def test_what_is_missing_may_still_come_until_the_form_has_ended():
     for fields in ({}, {"purpose": "batch", "expires_after[anchor]": "created_at"}):
-        openai_terms(fields, whole=False)
+        VENDORS.openai_terms(fields, whole=False)
         with pytest.raises(InvalidRequest, match="missing"):
-            openai_terms(fields, whole=True)
+            VENDORS.openai_terms(fields, whole=True)
     with pytest.raises(InvalidRequest, match="purpose"):
-        openai_terms({"purpose": "x"}, whole=False)
+        VENDORS.openai_terms({"purpose": "x"}, whole=False)

@@ -12,6 +12,7 @@ from worker.native_batches.anthropic import ANTHROPIC
 from worker.native_batches.gemini import GEMINI
 from worker.native_batches.offers import offers
 from worker.native_batches.openai import OPENAI
+from worker.native_batches.stand_ins import without_media
 from worker.native_batches.wires import Ask
 from worker.providers.catalog import ROWS
 from worker.routing import Router
@@ -247,3 +248,72 @@ def test_auto_uses_batch_apis_at_the_vendors_own_addresses_only():
     assert set(offers(known, "auto")) == {"anthropic"}
     assert set(offers(known, "native")) == {"anthropic", "openai", "azure"}
     assert offers(known, "direct") == {}
+
+
+# --- requests that were answered --------------------------------------------------------------------------
+
+PNG, PDF = "data:image/png;base64,iVBORw0KGgo=", "data:application/pdf;base64,JVBERi0="
+
+
+def source(**fields):
+    return {"type": "base64", **fields}
+
+
+BLANKS = {"image": source(media_type="image/png", data="iVBORw0KGgo=")}
+BLANKS["document"] = source(media_type="application/pdf", data="JVBERi0=")
+FILE, URL = {"type": "file", "file_id": "file_1"}, {"type": "url", "url": "https://a.test/b"}
+
+
+@pytest.mark.parametrize("kind", BLANKS)
+@pytest.mark.parametrize("given", [FILE, URL], ids=["file", "url"])
+def test_an_answered_message_names_neither_file_nor_url(kind, given):
+    def message(content):
+        result = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": kind, "source": content}]}
+        return {"messages": [{"role": "user", "content": [{"type": kind, "source": content}, result]}]}
+
+    blank = without_media(json.dumps(message(given)).encode(), "anthropic")
+    assert json.loads(blank) == message(BLANKS[kind])
+
+
+@pytest.mark.parametrize(
+    ("dialect", "part", "blank"),
+    [
+        (
+            "openai_chat",
+            {"type": "file", "file": {"file_id": "file-1", "filename": "a.txt"}},
+            {"type": "file", "file": {"file_data": PDF, "filename": "a.txt"}},
+        ),
+        (
+            "openai_chat",
+            {"type": "image_url", "image_url": {"url": "https://a.test/b", "detail": "low"}},
+            {"type": "image_url", "image_url": {"url": PNG, "detail": "low"}},
+        ),
+        (
+            "openai_responses",
+            {"type": "input_file", "file_id": "file-1"},
+            {"type": "input_file", "file_data": PDF, "filename": "document.pdf"},
+        ),
+        (
+            "openai_responses",
+            {"type": "input_file", "file_url": "https://a.test/b"},
+            {"type": "input_file", "file_data": PDF},
+        ),
+        (
+            "openai_responses",
+            {"type": "input_image", "file_id": "file-1", "detail": "auto"},
+            {"type": "input_image", "image_url": PNG, "detail": "auto"},
+        ),
+    ],
+)
+def test_an_answered_request_of_openais_names_neither_file_nor_url(dialect, part, blank):
+    name = "messages" if dialect == "openai_chat" else "input"
+
+    def request(*parts):
+        return {name: [{"role": "user", "content": list(parts)}]}
+
+    assert json.loads(without_media(json.dumps(request(part)).encode(), dialect)) == request(blank)
+
+
+def test_an_answered_request_that_names_nothing_stays_as_it_is():
+    body = b'{ "messages": [{"role": "user", "content": "https://a.test/ and a \\"file_id\\""}]}'
+    assert without_media(body, "anthropic") is body

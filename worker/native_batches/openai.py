@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw, Struct
 
+from shared.batch_lines import on_one_line
 from worker.native_batches.wires import Ask, BatchWire, Line, Seen
 from worker.providers.hints import safe
 
@@ -82,7 +83,7 @@ class _OpenAI:
     most_bytes = 200_000_000
 
     def line(self, custom_id: str, path: str, body: bytes) -> bytes:
-        return _LINE % (custom_id.encode(), path.encode(), _on_one_line(body))
+        return _LINE % (custom_id.encode(), path.encode(), on_one_line(body))
 
     def upload(self, lines: list[bytes], mark: str) -> Ask | None:
         fields = {"purpose": "batch", "expires_after[anchor]": "created_at", "expires_after[seconds]": str(_KEPT_S)}
@@ -144,10 +145,6 @@ def _seen(batch: _Batch) -> Seen:
         full=bool(failure) and problems[0].code == _FULL,
         leftovers=tuple(OPENAI.discard(name) for name in (batch.input_file_id, *files) if name),
     )
-
-
-def _on_one_line(body: bytes) -> bytes:
-    return body.replace(b"\r", b" ").replace(b"\n", b" ")
 
 
 OPENAI: BatchWire = _OpenAI()

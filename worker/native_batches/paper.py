@@ -20,6 +20,7 @@ from worker.begun import Begun
 from worker.costs import at_batch_price, spent_on
 from worker.exchange import Media, TryLater
 from worker.executor import Executor
+from worker.native_batches.stand_ins import without_media
 from worker.routing import Router
 from worker.transport import Answer, Call, Transport
 
@@ -82,6 +83,7 @@ class Paper:
 
     async def _read(self, begun: Begun, status: int, body: bytes) -> tuple[Outcome, Spent]:
         executor = Executor(self._router, _Answering(Answer(status, {}, body)), prices=self._prices)
+        begun.body = without_media(begun.body, begun.job.dialect)
         try:
             answered = await executor.run(begun)
         except TryLater:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.uploads import FRAMING_BYTES, Form, Terms
+from api.forms import FRAMING_BYTES, Form, Terms
 from shared.errors import CallerError, InvalidRequest, TooLarge
 from tests.unit.fuzz.often import often
 

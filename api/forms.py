@@ -119,8 +119,11 @@ class Form:
         self.terms = self._read(self._fields, whole=False)
 
     def _end(self) -> None:
-        if self._reading == self._wanted:
-            return
+        if self._reading != self._wanted:
+            self._keep_field()
+        self._reading = ""
+
+    def _keep_field(self) -> None:
         if self._reading in self._fields:
             raise self._wrong("sent twice")
         try:
