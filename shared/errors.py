@@ -19,6 +19,7 @@ GatewayError
 │   ├── AuthFailed         502  our credential is bad at the provider
 │   ├── RateLimited        429
 │   ├── Overloaded         529
+│   ├── ServerError        the upstream's own 5xx
 │   ├── Unreachable        502  no connection, or it broke
 │   ├── TimedOut           504
 │   └── Garbled            502  an answer we cannot read
@@ -239,8 +240,20 @@ class Overloaded(ProviderError):
     status = 529
 
 
+class ServerError(ProviderError):
+    """The provider's own 5xx, but what means overload or lateness: the client sees the upstream's status.
+
+    500 where it failed under another one, as Bedrock under 424, after which SDKs do not try again.
+    """
+
+    def __init__(self, message: str, **facts: object) -> None:
+        super().__init__(message, **facts)  # type: ignore[arg-type]
+        upstream = self.upstream_status or 500
+        self.status = upstream if 500 <= upstream < 600 else 500  # noqa: PLR2004 - HTTP
+
+
 class Unreachable(ProviderError):
-    """502: no connection, a connection that broke, or an upstream 5xx."""
+    """502: no connection, or a connection that broke."""
 
 
 class TimedOut(ProviderError):

@@ -14,6 +14,7 @@ from shared.errors import (
     ProviderError,
     RateLimited,
     Rejected,
+    ServerError,
     TimedOut,
     Unreachable,
 )
@@ -58,7 +59,8 @@ _PROVIDERS = ("provider", "upstream_status", "upstream_type", *_COMMON)
 _KINDS: dict[str, type[GatewayError]] = {
     kind.__name__: kind
     for kind in (
-        Rejected, AuthFailed, RateLimited, Overloaded, Unreachable, TimedOut, Garbled, BudgetExceeded, LimitExceeded
+        Rejected, AuthFailed, RateLimited, Overloaded, ServerError, Unreachable, TimedOut, Garbled,
+        BudgetExceeded, LimitExceeded
     )
 }  # fmt: skip
 

@@ -21,9 +21,10 @@ MOST_GATES = 200
 _KINDS = ("own-requests", "own-tokens", "requests", "tokens", "input", "output")
 _TROUBLES = {
     "rate_limited": "rate limited",
-    "provider_busy": "the provider is overloaded",
+    "provider_overloaded": "the provider is overloaded",
     "provider_failing": "the provider fails",
     "key_set_aside": "the provider refuses the key; it is set aside",
+    "key_spent": "the key's account has nothing left to spend; it is set aside",
 }
 
 
@@ -40,7 +41,8 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         shut_ms: for how long nothing is sent; 0 when it is open.
-        why: `rate_limited`, `provider_busy`, `provider_failing` or `key_set_aside`; empty when it is open.
+        why: `rate_limited`, `provider_overloaded`, `provider_failing`, `key_set_aside` or `key_spent`; empty when it
+            is open.
         window: calls at once that are thought to go through; None without trouble.
         calls: counted calls on their way.
         turns: jobs with a turn reserved.
@@ -67,8 +69,8 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def known_gates(store: RedisStore) -> list[Gate]:
-    """The gates that workers watch, by name. Raises StoreError."""
-    names = await store.call("ZREVRANGE", "hermod:gates", 0, MOST_GATES - 1)
+    """The gates that workers watch now, by name. Raises StoreError."""
+    names = await store.call("ZREVRANGEBYSCORE", "hermod:gates", "+inf", f"({now_ms()}", "LIMIT", 0, MOST_GATES)
     return list(await asyncio.gather(*(_gate(store, name.decode()) for name in sorted(names))))
 
 

@@ -48,7 +48,7 @@ class ListedModel(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         provider: who serves it.
-        id: the provider's own name for it, without prefix.
+        id: the provider's own name for it, or an alias of it here, without prefix.
         wire: which wire `raw` is in.
         raw: the provider's entry as it came. (UNSET, not None: msgspec cannot decode `Raw | None`.)
     """

@@ -20,6 +20,7 @@ from shared.traces import outbound
 from worker.attachments import Attachments
 from worker.lease import Lease
 from worker.providers.base import PassThrough, Row
+from worker.providers.surrogates import whole
 from worker.relay import Pieces, Relay, SameWire, Told, Translated
 from worker.room import kept
 from worker.routing import Target
@@ -204,7 +205,7 @@ class Exchange:
         heard.headers = answer.headers
         if answer.status >= 300:  # noqa: PLR2004 - a redirect is never followed: the key is bound to its host
             raise _refused(target, wire, answer.status, answer.headers, answer.body)
-        return answer.body
+        return whole(answer.body)
 
     async def _stream(
         self, lease: Lease, target: Target, wire: PassThrough, call: Call, relay: Relay, heard: Heard

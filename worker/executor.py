@@ -13,7 +13,6 @@ from typing import Protocol
 from shared.cache import CachePlan
 from shared.dialects import DIALECTS
 from shared.errors import (
-    AuthFailed,
     InvalidRequest,
     NotPermitted,
     ProviderError,
@@ -31,7 +30,7 @@ from worker.lease import Lease
 from worker.limits import Limits, Pass
 from worker.model_lists import list_models
 from worker.oversized import oversized
-from worker.retry import FALL_BACK_AFTER_S, PATIENCE_S, Chances, Decision, Next, decide, is_ambiguous
+from worker.retry import FALL_BACK_AFTER_S, PATIENCE_S, Chances, Decision, Next, decide, is_ambiguous, refuses_key
 from worker.routing import Router, Target
 from worker.shut import Shut, error_of, exhausted, is_failing
 from worker.transport import Transport
@@ -199,7 +198,7 @@ class Executor:
         lane, error = turn.asked.job.lane, error_of(shut)
         failing = lane is Lane.INTERACTIVE and is_failing(shut)
         if most_s is not None:
-            if shut.wait_s <= most_s and not (failing or isinstance(error, AuthFailed)):
+            if shut.wait_s <= most_s and not (failing or refuses_key(error)):
                 return TryLater(shut.wait_s, f"{shut.why} {shut.target.name}")
             turn.record(shut.target, now_ms(), error, Next.FALLBACK)
             return TryLater(0)
@@ -209,7 +208,7 @@ class Executor:
             turn.record(shut.target, now_ms(), error, decision.then)
             return self._verdict(turn, decision.delay_s, decision.then, shut.target)
         patience_s = PATIENCE_S if lane is Lane.INTERACTIVE else turn.left_s
-        if isinstance(error, AuthFailed) or shut.wait_s > min(patience_s, turn.left_s):
+        if refuses_key(error) or shut.wait_s > min(patience_s, turn.left_s):
             turn.record(shut.target, now_ms(), error, Next.FAIL)
             return turn.error()
         return TryLater(shut.wait_s, f"{shut.why} {shut.target.name}")
@@ -243,12 +242,16 @@ class Executor:
         except BaseException:
             self._release(leave)
             raise
+        turn.record(target, started, None, None)
+        return self._answered(leave, outcome, heard)
+
+    def _answered(self, leave: Pass, outcome: Outcome, heard: Heard) -> Outcome:
+        """The outcome with who served it and what it cost; the call's leave is settled."""
         if self._limits:
             self._limits.settle(leave, outcome.usage, heard.headers)
-        turn.record(target, started, None, None)
         outcome.headers.update(heard.served)
-        outcome = priced(outcome, self._prices, target)
-        count_spent(target, outcome)
+        outcome = priced(outcome, self._prices, leave.target)
+        count_spent(leave.target, outcome)
         return outcome
 
     def _decide(self, turn: Turn, target: Target, targets: list[Target], error: ProviderError) -> Decision:

@@ -1,15 +1,19 @@
-"""The Lua that learns from how calls ended: what they cost, what the provider told, what went wrong."""
+"""What is learnt from how calls ended, in Lua: what they cost, what the provider told, what went wrong."""
 
 from __future__ import annotations
 
+from shared.errors import Overloaded, ProviderError, RateLimited, TimedOut
 from shared.stores.redis import Script
 from worker.limit_scripts import GATE, LONGEST_TOLD_MS, WATCH_MS
+from worker.retry import refuses_key
 
 FIRST_PAUSE_MS = 500
 LONGEST_PAUSE_MS = 60_000
 """Pauses that the provider gave no figure for double from the first to the longest while it refuses everything."""
 FAILS = 10
 """Failures in a row after which a gate is left alone but for single calls."""
+SET_ASIDE = {"refused": "key_set_aside", "spent": "key_spent"}
+"""Why a key is left alone: the provider refuses it, or its account has nothing left to spend."""
 
 # A call has ended well: `latency` ms; tokens it was taken to cost, and did.
 SETTLE = Script(
@@ -55,8 +59,9 @@ end
 )
 
 # A call has failed. `kind`: `limited` (a 429), `busy` (overloaded), `slow` (no answer in time), `failed`, `refused`
-# (the key is), `over` (nothing is known). `told`: ms the provider said to wait, 0 for nothing. `flying`: calls through
-# the gate the worker has on their way, for those that were not counted. Replies ms for which nothing is to be sent.
+# (the key is), `spent` (its account is), `over` (nothing is known). `told`: ms the provider said to wait, 0 for
+# nothing. `flying`: calls through the gate the worker has on their way, for those that were not counted. Replies ms for
+# which nothing is to be sent.
 #
 # Of the calls that were on their way together the first counts. What was promised is void after a pause: whoever held
 # a turn asks again, from empty buckets. Overloads and timeouts halve the calls at once, for what the provider lacks is
@@ -64,6 +69,8 @@ end
 TROUBLE = Script(
     GATE
     + """
+local SET_ASIDE = {WHY_BY_KIND}
+
 local function pause(gate, state, now, why, told)
   local streak = state.streak or 0
   if (state.pause or 0) <= now then
@@ -120,8 +127,8 @@ local function one(gate, provider, call, kind, told, flying, learnt)
     elseif learnt == '' then search(gate, state, now, calls_of(gate, tonumber(flying)), till) end
     empty(gate, now, till)
     if probed then redis.call('HDEL', 'hermod:gate:' .. gate, 'open', 'open_why', 'opened', 'probe') end
-  elseif kind == 'refused' then
-    open(gate, state, now, 'key_set_aside', 5000, 300000)
+  elseif SET_ASIDE[kind] then
+    open(gate, state, now, SET_ASIDE[kind], 5000, 300000)
   else
     if kind == 'slow' then shrink(gate, state, now, tonumber(flying)) end
     local fails = redis.call('HINCRBY', 'hermod:gate:' .. gate, 'fails', 1)
@@ -131,9 +138,24 @@ local function one(gate, provider, call, kind, told, flying, learnt)
   state = read(gate, now)
   return math.max(0, math.ceil(math.max(state.open or 0, state.pause or 0) - now))
 end
-""".replace("FIRST_PAUSE_MS", str(FIRST_PAUSE_MS))
+""".replace("WHY_BY_KIND", ", ".join(f"{kind} = '{why}'" for kind, why in SET_ASIDE.items()))
+    .replace("FIRST_PAUSE_MS", str(FIRST_PAUSE_MS))
     .replace("LONGEST_PAUSE_MS", str(LONGEST_PAUSE_MS))
     .replace("LONGEST_TOLD_MS", str(LONGEST_TOLD_MS))
     .replace("FAILS", str(FAILS)),
     even_when_full=True,
 )
+
+
+def kind_of(error: ProviderError) -> str:
+    """What TROUBLE calls the failure."""
+    match error:
+        case _ if refuses_key(error):
+            return "spent" if isinstance(error, RateLimited) else "refused"
+        case RateLimited():
+            return "limited"
+        case Overloaded():
+            return "busy"
+        case TimedOut():
+            return "slow"
+    return "failed"

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from shared.chat import Usage
-from shared.errors import Overloaded, ProviderError, RateLimited, Rejected, StoreError, TimedOut
+from shared.errors import ProviderError, RateLimited, Rejected, StoreError
 from shared.ids import now_ms
 from shared.jobs import Job
 from shared.lanes import Lane
@@ -30,7 +30,7 @@ from worker.fitness import Fitness
 from worker.gate_news import GateNews
 from worker.gates import Gate, tokens_of
 from worker.limit_admit import ADMIT
-from worker.limit_endings import SETTLE, TROUBLE
+from worker.limit_endings import SET_ASIDE, SETTLE, TROUBLE, kind_of
 from worker.limit_headers import Told, scarce, spent_s, used_up
 from worker.limit_scripts import JOIN, RENEW
 from worker.ramp import Ramp
@@ -125,13 +125,23 @@ class Limits:
         usable = [target for target in targets if self.usable(target)]
         if not usable:
             return min((self._set_aside(target) for target in targets), key=lambda shut: shut.wait_s)
-        first, chosen = usable[0].gate, len(targets) > 1
-        watched = first.limited or self._news.watches(first.name)
-        if not (watched or self._ramp.goes(first.name, len(self._flying.get(first.name, ())))):
-            await self._ramp.wait(first.name)
-            watched = self._news.watches(first.name)
-        if not watched:
-            return self._go(Pass(usable[0], first, body, chosen=chosen))
+        chosen = len(targets) > 1
+        if not await self._is_watched(usable[0].gate):
+            return self._go(Pass(usable[0], usable[0].gate, body, chosen=chosen))
+        return await self._asked(job, body, usable, most_s, chosen=chosen)
+
+    async def _is_watched(self, gate: Gate) -> bool:
+        """Whether all workers together admit its calls; of one of which nothing is known, after its ramp's wait."""
+        watched = gate.limited or self._news.watches(gate.name)
+        if watched or self._ramp.goes(gate.name, len(self._flying.get(gate.name, ()))):
+            return watched
+        await self._ramp.wait(gate.name)
+        return self._news.watches(gate.name)
+
+    async def _asked(
+        self, job: Job, body: bytes, usable: Sequence[Target], most_s: float | None, *, chosen: bool
+    ) -> Pass | Shut:
+        """What Redis says to the call, for all workers. Raises StoreError."""
         gates = [target.gate for target in usable]
         into, out = tokens_of(body)
         call = self._name()
@@ -179,11 +189,11 @@ class Limits:
             error.retry_after_s = spent_s(provider, headers, now_s)
         told_ms = 0 if error.retry_after_s is None else int(error.retry_after_s * 1000)
         told = [*scarce(provider, headers, now_s), *used_up(error.quotas)]
-        facts = (_kind(error), told_ms, flying, _lines(told))
+        facts = (kind_of(error), told_ms, flying, _lines(told))
         with contextlib.suppress(StoreError):
             left_ms = await self._store.run(TROUBLE, leave.gate.name, leave.gate.provider, leave.call, *facts)
             if refuses_key(error):
-                self._news.shut_for(leave.gate.name, left_ms / 1000, "key_set_aside")
+                self._news.shut_for(leave.gate.name, left_ms / 1000, SET_ASIDE[kind_of(error)])
 
     def release(self, leave: Pass) -> None:
         """Nothing came of the leave, or nothing is known of what did."""
@@ -224,7 +234,7 @@ class Limits:
 
     def _set_aside(self, target: Target) -> Shut:
         wait_s, why = self._news.shut(target.gate.name)
-        return Shut(target, max(0.001, wait_s), why or "key_set_aside")
+        return Shut(target, max(0.001, wait_s), why or SET_ASIDE["refused"])
 
     # --- with the others ------------------------------------------------------------------------------
 
@@ -281,16 +291,3 @@ def _turn_s(job: Job) -> float:
 
 def _lines(told: list[Told]) -> str:
     return "\n".join(f"{limit.kind} {limit.interval_ms} {limit.limit} {limit.used}" for limit in told)
-
-
-def _kind(error: ProviderError) -> str:
-    if refuses_key(error):
-        return "refused"
-    match error:
-        case RateLimited():
-            return "limited"
-        case Overloaded():
-            return "busy"
-        case TimedOut():
-            return "slow"
-    return "failed"

@@ -47,25 +47,28 @@ async def _list(router: Router, exchange: Exchange, grant: Grant | None, provide
 
 
 async def _listed(exchange: Exchange, target: Target, keys: Sequence[ProviderKey]) -> list[ListedModel]:
-    """The provider's models that one of these keys of it may serve."""
+    """The provider's models that one of these keys of it may serve, and the other names that they have here."""
     try:
         path = target.path(target.adapter, "models")
     except Unsupported:
         return _named_in(keys, target)
     listed = await _pages(exchange, target, path)
-    return [
-        ListedModel(
-            provider=target.row.name,
-            id=model.id,
-            wire=target.adapter.wire,
-            display_name=model.display_name,
-            created_s=model.created_s,
-            owned_by=model.owned_by,
-            raw=msgspec.UNSET if model.raw is None else model.raw,
-        )
-        for model in listed
-        if any(key.serves(model.id) for key in keys)
-    ]
+    models = [_entry(target, model) for model in listed if any(key.serves(model.id) for key in keys)]
+    aliases = dict.fromkeys(name for key in keys for name in key.aliases if key.serves(name))
+    known = {model.id for model in models}
+    return models + [_entry(target, Model(id=name)) for name in aliases if name not in known]
+
+
+def _entry(target: Target, model: Model) -> ListedModel:
+    return ListedModel(
+        provider=target.row.name,
+        id=model.id,
+        wire=target.adapter.wire,
+        display_name=model.display_name,
+        created_s=model.created_s,
+        owned_by=model.owned_by,
+        raw=msgspec.UNSET if model.raw is None else model.raw,
+    )
 
 
 async def _pages(exchange: Exchange, target: Target, path: str) -> list[Model]:
@@ -87,8 +90,4 @@ async def _pages(exchange: Exchange, target: Target, path: str) -> list[Model]:
 def _named_in(keys: Sequence[ProviderKey], target: Target) -> list[ListedModel]:
     """What the operator has named, of a provider that lists nothing itself."""
     names = dict.fromkeys(name for key in keys for name in (*key.models, *key.aliases))
-    return [
-        ListedModel(provider=target.row.name, id=name, wire=target.adapter.wire)
-        for name in names
-        if name != "*" and any(key.serves(name) for key in keys)
-    ]
+    return [_entry(target, Model(id=name)) for name in names if name != "*" and any(key.serves(name) for key in keys)]

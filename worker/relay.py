@@ -17,6 +17,7 @@ from shared.events import Broken, Event, Started
 from shared.sse import Frame, note
 from worker.lease import Lease
 from worker.providers.base import StreamParser, StreamTap
+from worker.providers.surrogates import Halves
 
 HIGH_WATER = 1024 * 1024
 """Bytes waiting for Redis above which the provider is not read on."""
@@ -115,6 +116,7 @@ class Translated:
         self._renderer = renderer
         self._provider = provider
         self._told = told
+        self._halves = Halves()
         self.answering = False
 
     @property
@@ -131,7 +133,7 @@ class Translated:
     def feed(self, frame: Frame) -> bytes:
         """The frame's events in the client's dialect."""
         try:
-            return self._render(self._parser.feed(frame))
+            return self._render(self._parser.feed(self._halves.whole(frame)))
         except msgspec.MsgspecError as cause:
             raise Garbled("The provider sent an event that cannot be read.", provider=self._provider) from cause
 

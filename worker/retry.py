@@ -8,7 +8,17 @@ from enum import StrEnum
 
 import msgspec
 
-from shared.errors import AuthFailed, Garbled, Overloaded, ProviderError, RateLimited, Rejected, TimedOut, Unreachable
+from shared.errors import (
+    AuthFailed,
+    Garbled,
+    Overloaded,
+    ProviderError,
+    RateLimited,
+    Rejected,
+    ServerError,
+    TimedOut,
+    Unreachable,
+)
 from shared.jobs import Attempt
 from shared.lanes import Lane
 from shared.provider_settings import NetworkSettings
@@ -86,12 +96,13 @@ RETRIED: dict[type[ProviderError], bool] = {
     Garbled: True,
     RateLimited: True,
     Overloaded: True,
+    ServerError: True,
     Unreachable: True,
     TimedOut: True,
 }
 """Is the same target asked again? What is ambiguous only where the settings say so."""
 
-FALLS_BACK = frozenset({AuthFailed, Garbled, RateLimited, Overloaded, Unreachable, TimedOut})
+FALLS_BACK = frozenset({AuthFailed, Garbled, RateLimited, Overloaded, ServerError, Unreachable, TimedOut})
 """A request the provider rejected as wrong is wrong elsewhere too."""
 MISSING = 404
 """But a model that this provider has not, or not any more, may be at the next."""

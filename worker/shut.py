@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from shared.errors import AuthFailed, Overloaded, ProviderError, RateLimited, Unreachable
+from shared.errors import NO_CREDIT, AuthFailed, Overloaded, ProviderError, RateLimited, Unreachable
 from shared.lanes import Lane
 from worker.retry import FALL_BACK_AFTER_S
 from worker.routing import Target
@@ -18,7 +18,7 @@ class Shut(msgspec.Struct, frozen=True):
         target: the one that can be asked first.
         wait_s: seconds after which to ask again.
         why: `rate_limited`, `provider_overloaded`, `provider_busy` (as many calls as may be are on their way),
-            `provider_failing` or `key_set_aside`.
+            `provider_failing`, `key_set_aside` or `key_spent`.
     """
 
     target: Target
@@ -46,6 +46,9 @@ def error_of(shut: Shut) -> ProviderError:
     target, wait_s = shut.target, shut.wait_s
     if shut.why == "key_set_aside":
         return exhausted(target)
+    if shut.why == "key_spent":
+        message = f"{target.name}: the account at the provider has nothing left to spend."
+        return RateLimited(message, provider=target.row.name, sent=False, code=NO_CREDIT, should_retry=False)
     if shut.why == "provider_failing":
         message = f"{target.name} failed many times in a row and is left alone until single calls work again."
         return Unreachable(message, provider=target.row.name, sent=False, code=shut.why, retry_after_s=wait_s)

@@ -35,6 +35,8 @@ _AT = re.compile(r" - at `\$\.?(.*)`$")
 
 _INVALID = "invalid_request_error"
 _SERVER = "server_error"
+_OWN_WORD = re.compile(r"[a-z_]+")
+"""How OpenAI and its kin write a type: `INVALID_ARGUMENT` and `ValidationException` are words of others."""
 _TYPES: dict[type[GatewayError], tuple[str, str | None]] = {
     NotAuthenticated: (_INVALID, "invalid_api_key"),
     BudgetExceeded: (NO_CREDIT, NO_CREDIT),
@@ -92,7 +94,8 @@ def render_error(error: GatewayError) -> bytes:
     if error.code == NO_CREDIT:
         kind = NO_CREDIT
     elif isinstance(error, Rejected):
-        kind = error.upstream_type or kind
+        said = error.upstream_type or ""
+        kind = said if _OWN_WORD.fullmatch(said) else kind
         code = "model_not_found" if error.status == 404 else code  # noqa: PLR2004 - HTTP
     facts = WrittenError(message=error.message, type=kind, param=error.param, code=error.code or code)
     return _ENCODER.encode(WrittenErrorBody(error=facts))

@@ -64,11 +64,11 @@ class UsageMetadata(Struct, rename="camel"):
 
 
 class Answer(Struct, rename="camel"):
-    """An answer, or a chunk of one."""
+    """An answer, or a chunk of one. `usage_metadata`, a UsageMetadata, is read by itself: an answer stands without."""
 
     candidates: list[Candidate] | None = None
     prompt_feedback: PromptFeedback | None = None
-    usage_metadata: UsageMetadata | None = None
+    usage_metadata: Raw = NULL
     model_version: str | None = None
     response_id: str | None = None
     create_time: str | None = None

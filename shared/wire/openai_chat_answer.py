@@ -80,7 +80,7 @@ class AnswerChoice(msgspec.Struct):
     index: int | None = None
     message: Answer | None = None
     delta: Answer | None = None
-    finish_reason: str | None = None
+    finish_reason: str | int | None = None
 
 
 class GroqExtras(msgspec.Struct):
@@ -92,6 +92,7 @@ class GroqExtras(msgspec.Struct):
 class AnswerBody(msgspec.Struct):
     """A plain answer or a chunk. `error` stands in for the rest when the provider gives up.
 
+    `usage` is an AnswerUsage and `x_groq` are GroqExtras, read by themselves: the answer stands without them.
     `search_results` (Perplexity) and `citations` (Perplexity, xAI), a list of URLs, are about the whole answer.
     """
 
@@ -99,8 +100,8 @@ class AnswerBody(msgspec.Struct):
     model: str | None = None
     created: int | float | None = None
     choices: list[AnswerChoice] | None = None
-    usage: AnswerUsage | None = None
-    x_groq: GroqExtras | None = None
+    usage: Raw = NULL
+    x_groq: Raw = NULL
     search_results: Raw = NULL
     citations: Raw = NULL
     error: Raw = NULL
@@ -109,15 +110,15 @@ class AnswerBody(msgspec.Struct):
 class TapChoice(msgspec.Struct):
     """What a relayed chunk is watched for."""
 
-    finish_reason: str | None = None
+    finish_reason: str | int | None = None
 
 
 class TapChunk(msgspec.Struct):
     """A relayed chunk, as far as it is read."""
 
     choices: list[TapChoice] | None = None
-    usage: AnswerUsage | None = None
-    x_groq: GroqExtras | None = None
+    usage: Raw = NULL
+    x_groq: Raw = NULL
     error: Raw = NULL
 
 
@@ -125,7 +126,7 @@ class SaysChoice(msgspec.Struct):
     """What a relayed chunk is asked until the answer has begun."""
 
     delta: dict[str, Raw] | None = None
-    finish_reason: str | None = None
+    finish_reason: str | int | None = None
 
 
 class Says(msgspec.Struct):
@@ -143,6 +144,13 @@ class ErrorFacts(msgspec.Struct):
     code: str | int | None = None
     status: str | None = None
     status_code: int | None = None
+
+
+class WrongField(msgspec.Struct):
+    """An entry of pydantic's list of what is wrong with a body; of its `input`, the value, nothing is read."""
+
+    loc: list[str | int] = []
+    msg: str = ""
 
 
 class ModelEntry(msgspec.Struct):

@@ -120,7 +120,7 @@ def test_each_call_is_signed_or_has_the_key_and_names_its_model(bedrock: Gateway
         assert ("x-amz-date" in call["headers"]["names"]) is (user == "signing")
 
 
-@pytest.mark.parametrize(("orders", "status"), [*any_provider.FAILURES, ("sim-424", 502)])
+@pytest.mark.parametrize(("orders", "status"), [*any_provider.FAILURES, ("sim-424", 500)])
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_failure_is_told_as_the_clients_api_does(claude: anthropic.Anthropic, orders, status, streamed):
     any_provider.tells_a_failure(claude, f"bedrock/{orders}", status, streamed=streamed)

@@ -133,6 +133,12 @@ def test_a_pinned_key_that_may_not_serve_the_model_is_a_400_that_names_the_heade
     assert "x-bf-api-key" in answer.json["error"]["message"]
 
 
+def test_an_alias_is_listed_and_its_model_shown(gateway: Gateway):
+    listed = [model["id"] for model in ask(gateway.url, "GET", "/v1/models").json["data"]]
+    assert listed.count("anthropic/nick") == 1
+    assert ask(gateway.url, "GET", "/v1/models/anthropic/nick").json["id"] == "anthropic/nick"
+
+
 def test_a_session_stays_with_one_key(gateway: Gateway):
     model = a_model()
     for session in ("one", "two", "three"):

@@ -119,7 +119,7 @@ def test_a_stream_is_named_events_with_nothing_after_the_last(gateway: Gateway, 
 
 
 @pytest.mark.parametrize("provider", ["", "anthropic/"])
-@pytest.mark.parametrize(("fault", "status"), [("sim-404", 404), ("sim-500", 502), ("sim-401", 502)])
+@pytest.mark.parametrize(("fault", "status"), [("sim-404", 404), ("sim-500", 500), ("sim-401", 502)])
 def test_a_background_response_that_fails_says_so(gateway: Gateway, provider, fault, status):
     assert create(gateway, provider + fault).status == status
     begun = create(gateway, provider + fault, background=True).json

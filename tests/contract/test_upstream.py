@@ -277,7 +277,7 @@ def test_one_that_fails_so_for_good_is_a_plain_error(gateway: Gateway, stage: St
     stage.play = lambda _: Reply([HEADS[surface], BROKEN[surface]], headers=STREAMED)
     path, body = SURFACES[surface]
     answer = ask(gateway.url, "POST", path, own(body))
-    assert answer.status in {502, 503, 529}
+    assert answer.status in {500, 503, 529}
     assert told(answer)
     assert len(peer.sent) == 2
 
@@ -344,12 +344,11 @@ def test_an_account_of_the_gateways_that_is_empty_is_not_the_callers_402(
 ):
     stage.play = lambda _: Reply([json.dumps(said).encode()], 402)
     body = own(body)
-    answer = ask(gateway.url, "POST", path, body)
-    assert (answer.status, answer.headers["x-should-retry"]) == (429, "false")
     kind = "rate_limit_error" if path.startswith("/anthropic") else "insufficient_quota"
-    assert answer.json["error"]["type"] == kind
-    again = ask(gateway.url, "POST", path, body)
-    assert (again.status, len(peer.sent)) == (502, 1), "the key is set aside"
+    for answer in (ask(gateway.url, "POST", path, body) for _ in range(2)):
+        assert (answer.status, answer.headers["x-should-retry"]) == (429, "false")
+        assert answer.json["error"]["type"] == kind
+    assert len(peer.sent) == 1, "the key is set aside"
 
 
 def test_the_sdk_raises_it_as_a_limit_and_does_not_try_again(gateway: Gateway, stage: Stage, peer: Peer):

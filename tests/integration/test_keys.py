@@ -56,8 +56,8 @@ class Place:
         return await until(lambda: self.final(job), within_s)
 
     async def final(self, job):
-        snapshot = await Queue(self._store).look(job.id)
-        return snapshot if snapshot.state.final else None
+        standing = await JobIndex(self._store).find(job.id)
+        return standing if standing.state.final else None
 
 
 def _same(provider, weight):
@@ -122,6 +122,15 @@ async def test_when_all_keys_are_refused_the_job_fails_with_502_and_that_code(pl
     code = msgspec.json.decode(first.outcome.body)["error"]["code"]
     assert (code, msgspec.json.decode(second.outcome.body)["error"]["code"]) == ("upstream_credentials_exhausted", code)
     assert len(second.attempts) == 1, "they are not asked again"
+
+
+async def test_when_the_account_of_every_key_is_empty_all_jobs_fail_with_the_same_429(place):
+    first, second = [await place.ended(model="sim-402", dialect="openai_chat") for _ in range(2)]
+    assert [len(one.attempts) for one in (first, second)] == [len(KEYS), 1], "the second asked no key again"
+    codes = [msgspec.json.decode(one.outcome.body)["error"]["code"] for one in (first, second)]
+    assert codes == ["insufficient_quota"] * 2
+    assert {one.outcome.status for one in (first, second)} == {429}
+    assert {one.outcome.headers["x-should-retry"] for one in (first, second)} == {"false"}
 
 
 async def test_a_refused_key_is_not_taken_for_another_providers_of_the_same_name(place):

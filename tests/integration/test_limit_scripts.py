@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.ids import job_id
+from shared.gate_records import known_gates
+from shared.ids import job_id, now_ms
 from shared.stores.redis import RedisStore
 from tests.integration.conftest import until
 from tests.unit.fuzz.often import often
@@ -202,6 +203,14 @@ async def test_a_call_that_was_on_its_way_when_its_gate_came_to_be_watched_is_co
     assert len(await gate.on_their_way()) == 50
     [known] = await store.run(KNOWN, "hermod:gates")
     assert known.startswith(GATE.encode())
+
+
+async def test_operators_are_shown_a_gate_for_as_long_as_it_is_watched(store):
+    await Gate(store).trouble("w:0", "failing")
+    [gate] = await known_gates(store)
+    assert (gate.provider, gate.key, gate.model, gate.fails) == ("p", "k", "m", 1)
+    await store.call("ZADD", "hermod:gates", now_ms(), GATE)  # workers take it off when they next read all of them
+    assert await known_gates(store) == []
 
 
 async def test_nothing_is_kept_for_ever_of_a_gate_that_nobody_uses_any_more(store):

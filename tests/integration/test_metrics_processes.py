@@ -57,8 +57,8 @@ def test_a_workers_calls_tokens_and_failures_are_counted_by_provider_and_model(b
     assert said[f"bifrost_input_tokens_total{{{claude}}}"] == 4 * used[0]["input_tokens"]
     assert said[f"bifrost_output_tokens_total{{{claude}}}"] >= 3 * used[0]["output_tokens"]
     assert said[f"bifrost_upstream_requests_total{{{failing}}}"] == 2
-    assert said[f'bifrost_error_requests_total{{error_type="Unreachable",{failing},status_code="500"}}'] == 1
-    assert said[f'hermod_attempts_total{{{failing},reason="Unreachable"}}'] == 1
+    assert said[f'bifrost_error_requests_total{{error_type="ServerError",{failing},status_code="500"}}'] == 1
+    assert said[f'hermod_attempts_total{{{failing},reason="ServerError"}}'] == 1
     assert said[f'hermod_attempts_total{{{failing},reason=""}}'] == 1
     assert said['bifrost_provider_key_up{key="key-1",provider="anthropic"}'] == 0, "it was refused last"
     jobs = 'hermod_jobs_total{lane="interactive",operation="chat",state="%s"}'

@@ -128,7 +128,7 @@ def test_each_attempt_is_a_span_and_says_why_it_failed_but_not_in_whose_words(co
         return sorted(found, key=lambda span: span.attributes["hermod.attempt"]) if len(found) == 2 else None
 
     first, second = eventually(look, SOON_S, "not two attempts")
-    assert (first.failed, first.attributes["error.type"]) == (True, "Unreachable")
+    assert (first.failed, first.attributes["error.type"]) == (True, "ServerError")
     assert first.attributes["http.response.status_code"] == 500
     assert not second.failed
 

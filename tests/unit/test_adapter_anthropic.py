@@ -41,6 +41,7 @@ from shared.errors import (
     ProviderError,
     RateLimited,
     Rejected,
+    ServerError,
     TimedOut,
     Unreachable,
     Unsupported,
@@ -795,10 +796,10 @@ def test_a_stream_without_its_end_is_broken(frames, kind):
         ("overloaded_error", Overloaded, 529),
         ("rate_limit_error", RateLimited, 429),
         ("timeout_error", TimedOut, 504),
-        ("api_error", Unreachable, 500),
+        ("api_error", ServerError, 500),
         ("authentication_error", AuthFailed, 401),
         ("invalid_request_error", Rejected, 400),
-        ("something_new", Unreachable, 500),
+        ("something_new", ServerError, 500),
     ],
 )
 def test_an_error_event_is_the_error_its_type_stands_for(upstream, kind, status):
@@ -818,6 +819,15 @@ def test_a_tap_relays_every_byte_and_keeps_the_usage():
     assert (tap.usage, tap.finished) == (Usage(3, 7), False)
     assert tap.feed(STOP) == STOP.raw
     assert tap.finished
+
+
+def test_a_relayed_event_without_a_name_gets_the_one_it_has_in_its_data():
+    tap = ANTHROPIC.tap(ROW, A_JOB, b"{}")
+    for one in (START, STOP):
+        unnamed = Frame("", one.data, b"data: " + one.data + b"\n\n")
+        assert tap.feed(unnamed) == b"event: " + one.event.encode() + b"\n" + unnamed.raw
+    comment = Frame("", b"", b": hi\n\n")
+    assert tap.feed(comment) == comment.raw
 
 
 # --- errors ---------------------------------------------------------------------------------------
@@ -840,8 +850,8 @@ def error(status: int, body: bytes | dict = b"", **headers: str) -> ProviderErro
         (413, Rejected, 413),
         (422, Rejected, 400),
         (429, RateLimited, 429),
-        (500, Unreachable, 502),
-        (502, Unreachable, 502),
+        (500, ServerError, 500),
+        (502, ServerError, 502),
         (503, Overloaded, 529),
         (504, TimedOut, 504),
         (529, Overloaded, 529),

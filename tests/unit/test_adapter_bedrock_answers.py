@@ -13,6 +13,7 @@ from shared.errors import (
     Overloaded,
     RateLimited,
     Rejected,
+    ServerError,
     TimedOut,
     Unreachable,
 )
@@ -106,6 +107,7 @@ def test_counts_exclude_what_was_cached():
     assert BEDROCK.usage(answer(usage=counts)).cache_write_tokens == 9
     assert not parsed({"text": "x"}).usage.known
     assert not parsed({"text": "x"}, usage="many").usage.known
+    assert parsed({"text": "x"}, usage={"inputTokens": "3", "outputTokens": 4.0}).usage == Usage(3, 4)
 
 
 def test_every_kind_of_block_becomes_a_part():
@@ -310,9 +312,9 @@ KINDS = [
     ("ModelNotReadyException", 429, RateLimited, 429),
     ("ServiceQuotaExceededException", 400, RateLimited, 429),
     ("ModelTimeoutException", 408, TimedOut, 504),
-    ("ModelErrorException", 424, Unreachable, 502),
-    ("ModelStreamErrorException", 424, Unreachable, 502),
-    ("InternalServerException", 500, Unreachable, 502),
+    ("ModelErrorException", 424, ServerError, 500),
+    ("ModelStreamErrorException", 424, ServerError, 500),
+    ("InternalServerException", 500, ServerError, 500),
     ("ServiceUnavailableException", 503, Overloaded, 529),
     ("SomethingNewException", 400, Rejected, 400),
 ]
@@ -345,7 +347,7 @@ def test_an_error_that_the_service_does_not_know_breaks_the_stream_too():
     (last,) = heard(bedrock_frames.error("ThrottlingException", "slow down"))
     assert isinstance(last.error, RateLimited)
     (last,) = heard(bedrock_frames.error("internal", "it broke"))
-    assert (type(last.error), last.error.message) == (Unreachable, "it broke")
+    assert (type(last.error), last.error.message) == (ServerError, "it broke")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"message":5}'])

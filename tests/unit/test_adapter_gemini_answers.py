@@ -16,6 +16,7 @@ from shared.errors import (
     ProviderError,
     RateLimited,
     Rejected,
+    ServerError,
     TimedOut,
     Unreachable,
 )
@@ -182,12 +183,14 @@ def test_an_error_under_a_good_status_is_that_error() -> None:
             Usage(input_tokens=45, output_tokens=10, cache_read_tokens=60, reasoning_tokens=3),
         ),
         ({"promptTokenCount": 4}, Usage(input_tokens=4)),
+        ({"promptTokenCount": "4", "candidatesTokenCount": 2.0}, Usage(input_tokens=4, output_tokens=2)),
+        ({"promptTokenCount": "many"}, Usage(known=False)),
         ({"promptTokenCount": 4, "cachedContentTokenCount": 9}, Usage(cache_read_tokens=4)),
         ({"promptTokenCount": -4, "candidatesTokenCount": 1 << 60}, Usage(output_tokens=1 << 53)),
         (None, Usage(known=False)),
     ],
 )
-def test_tokens_are_counted_anthropics_way(found: dict[str, int] | None, usage: Usage) -> None:
+def test_tokens_are_counted_anthropics_way(found: dict[str, object] | None, usage: Usage) -> None:
     body = {**answer({"text": "a"}), "usageMetadata": found}
     assert parsed(body).usage == usage
     assert GEMINI.usage(json.dumps(body).encode()) == usage
@@ -257,8 +260,8 @@ def test_a_stream_that_ends_without_a_reason_is_broken() -> None:
     ("chunk", "kind"),
     [
         ({"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}}, RateLimited),
-        ({"error": {"code": 0, "message": "odd"}}, Unreachable),
-        ({"error": "odd"}, Unreachable),
+        ({"error": {"code": 0, "message": "odd"}}, ServerError),
+        ({"error": "odd"}, ServerError),
         ([1], Garbled),
         (answer({"functionCall": {"args": {}}}), Garbled),
         (answer({"functionCall": {"name": "f", "willContinue": True}}), Garbled),
@@ -325,7 +328,7 @@ def refused(status: int, message: str = "no", *details: dict[str, Any]) -> Provi
         (403, AuthFailed),
         (404, Rejected),
         (429, RateLimited),
-        (500, Unreachable),
+        (500, ServerError),
         (503, Overloaded),
         (504, TimedOut),
     ],

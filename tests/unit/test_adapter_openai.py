@@ -42,6 +42,7 @@ from shared.errors import (
     ProviderError,
     RateLimited,
     Rejected,
+    ServerError,
     TimedOut,
     Unreachable,
     Unsupported,
@@ -99,6 +100,9 @@ def test_passed_on_headers_never_replace_the_key_and_anthropics_stay_out() -> No
 
 # --- edit -----------------------------------------------------------------------------------------
 
+TURN = {"role": "assistant", "content": None}
+EMPTY = {"refusal": None, "annotations": [], "audio": None, "name": ""}
+
 
 def test_editing_changes_the_model_and_nothing_else() -> None:
     given = b'{"messages": [ {"role" : "user"} ], "model":"openai/m", "x": 1.0e2, "y": "\\u00e9"}'
@@ -128,6 +132,12 @@ def test_editing_changes_the_model_and_nothing_else() -> None:
         ),
         (PLAIN, {"stream": True, "stream_options": 3}, {"stream": True, "stream_options": 3}),
         (STRICT, {"stream": True}, {"stream": True}),
+        (STRICT, {"stream": True, "stream_options": {"include_usage": True}}, {"stream": True}),
+        (STRICT, {"max_completion_tokens": 5}, {"max_tokens": 5}),
+        (STRICT, {"max_completion_tokens": 5, "max_tokens": 6}, {"max_tokens": 6}),
+        (PLAIN, {"max_completion_tokens": 5}, {"max_completion_tokens": 5}),
+        (STRICT, {"messages": [{**TURN, **EMPTY, "x": 0}]}, {"messages": [{**TURN, "x": 0}]}),
+        (PLAIN, {"messages": [{**TURN, **EMPTY}]}, {"messages": [{**TURN, **EMPTY}]}),
     ],
 )
 def test_editing_removes_the_gateways_own_and_asks_for_usage(
@@ -615,6 +625,9 @@ def test_a_call_that_is_said_in_both_forms_is_one_call() -> None:
         ),
         ({"prompt_tokens": 1, "completion_tokens": None, "prompt_tokens_details": None}, Usage(1, 0)),
         ({"prompt_tokens": -1, "completion_tokens": 10**30}, Usage(0, 2**53)),
+        ({"prompt_tokens": "10", "completion_tokens": 5.0}, Usage(10, 5)),
+        ({"prompt_tokens": "many", "completion_tokens": 5}, Usage(known=False)),
+        ([1], Usage(known=False)),
     ],
 )
 def test_usage_is_counted_the_canonical_way(given: Any, expected: Usage) -> None:
@@ -871,10 +884,10 @@ def test_a_stream_ends_with_done_or_with_a_finish_reason(ending: tuple[Frame, ..
         ((frame({"error": {"message": "x", "type": "rate_limit_error"}}),), RateLimited),
         ((frame({"error": {"message": "x", "code": 503}}),), Overloaded),
         ((frame({"error": {"message": "x", "type": "invalid_request_error", "status_code": 400}}, "error"),), Rejected),
-        ((frame({"error": {"message": "x", "type": "server_error"}}),), Unreachable),
-        ((frame({"error": "x"}),), Unreachable),
+        ((frame({"error": {"message": "x", "type": "server_error"}}),), ServerError),
+        ((frame({"error": "x"}),), ServerError),
         ((frame({"message": "x", "type": "authentication_error"}, "error"),), AuthFailed),
-        ((frame(b"oops", "error"),), Unreachable),
+        ((frame(b"oops", "error"),), ServerError),
     ],
 )
 def test_a_stream_that_fails_is_broken_once(frames: tuple[Frame, ...], kind: type[ProviderError]) -> None:
@@ -924,6 +937,9 @@ def test_a_usage_chunk_the_client_did_not_ask_for_is_not_relayed(row: Row, optio
         ((chunk({"content": "a"}),), False),
         ((chunk({"content": "a"}), STOP), True),
         ((chunk({"content": "a"}), DONE), True),
+        ((chunk({"content": "a"}), chunk({}, 3)), True),
+        ((chunk({"content": "a"}), chunk({}, "stop", usage="?")), True),
+        ((DONE,), False),
         ((frame({"choices": [], "prompt_filter_results": []}),), False),
         ((frame(b"not json"),), False),
     ],
@@ -966,8 +982,8 @@ def failed(status: int, body: Any, **headers: str) -> ProviderError:
         (413, Rejected, 413),
         (422, Rejected, 400),
         (429, RateLimited, 429),
-        (500, Unreachable, 502),
-        (502, Unreachable, 502),
+        (500, ServerError, 500),
+        (502, ServerError, 502),
         (503, Overloaded, 529),
         (504, TimedOut, 504),
         (529, Overloaded, 529),
@@ -977,6 +993,11 @@ def test_every_status_is_an_error_of_ours(status: int, kind: type[ProviderError]
     error = failed(status, {"error": {"message": "x"}})
     assert type(error) is kind
     assert (error.upstream_status, error.status, error.provider) == (status, shown, "local")
+
+
+NAMED = "messages.0.user.name"
+EXTRA = {"type": "extra_forbidden", "loc": ["body", "n"], "msg": "Extra", "input": "secret"}
+MISSING = {"type": "missing", "loc": ["body", "messages", 0, "user", "name"], "msg": "Missing", "input": {"a": "b"}}
 
 
 @pytest.mark.parametrize(
@@ -992,6 +1013,9 @@ def test_every_status_is_an_error_of_ours(status: int, kind: type[ProviderError]
         ),
         ({"object": "error", "message": "x", "type": "BadRequestError"}, ("x", "BadRequestError", None, None)),
         (b"x", ("x", None, None, None)),
+        ({"detail": [EXTRA, MISSING]}, ("n: Extra; messages.0.user.name: Missing", None, "n", None)),
+        ({"object": "error", "message": {"detail": [MISSING]}, "type": "t"}, (f"{NAMED}: Missing", None, NAMED, None)),
+        ({"detail": [EXTRA] * 9}, ("n: Extra; n: Extra; n: Extra", None, "n", None)),
     ],
 )
 def test_what_the_provider_said_is_found(body: Any, facts: tuple[str | None, ...]) -> None:
@@ -1035,6 +1059,7 @@ def test_credentials_are_redacted(text: str) -> None:
         ({}, None),
         ({"retry_after": "3"}, 3.0),
         ({"retry_after_ms": "250", "retry_after": "3"}, 0.25),
+        ({"retry_after_ms": "soon", "retry_after": "3"}, 3),
         ({"retry_after": "-1"}, 0.0),
         ({"retry_after": "soon"}, None),
         ({"date": "Sat, 21 Nov 2026 08:00:00 GMT", "retry_after": "Sat, 21 Nov 2026 08:00:09 GMT"}, 9.0),

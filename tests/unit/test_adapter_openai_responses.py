@@ -16,8 +16,8 @@ from shared.errors import (
     ProviderError,
     RateLimited,
     Rejected,
+    ServerError,
     TimedOut,
-    Unreachable,
     Unsupported,
 )
 from shared.sse import Frame, FrameReader, write
@@ -60,7 +60,7 @@ def test_the_key_travels_in_the_rows_header_and_anthropics_headers_stay_out(
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(400, Rejected), (401, AuthFailed), (429, RateLimited), (500, Unreachable), (503, Overloaded)]
+    ("status", "kind"), [(400, Rejected), (401, AuthFailed), (429, RateLimited), (500, ServerError), (503, Overloaded)]
 )
 def test_an_error_answer_is_read_as_on_chat_completions(status: int, kind: type[ProviderError]) -> None:
     body = b'{"error": {"message": "no", "type": "t", "param": "input", "code": "c"}}'
@@ -256,7 +256,7 @@ def test_what_is_no_response_object_is_not_passed_on(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        ("server_error", Unreachable),
+        ("server_error", ServerError),
         ("rate_limit_exceeded", RateLimited),
         ("invalid_prompt", Rejected),
         ("image_too_large", Rejected),
@@ -264,8 +264,8 @@ def test_what_is_no_response_object_is_not_passed_on(body: bytes) -> None:
         ("bio_policy", Rejected),
         ("data_residency_mismatch", Rejected),
         ("vector_store_timeout", TimedOut),
-        ("something_new", Unreachable),
-        (None, Unreachable),
+        ("something_new", ServerError),
+        (None, ServerError),
     ],
 )
 def test_a_failed_response_is_the_error_its_code_stands_for(code: str | None, kind: type[ProviderError]) -> None:
@@ -281,7 +281,7 @@ def test_a_failed_response_is_the_error_its_code_stands_for(code: str | None, ki
 
 @pytest.mark.parametrize("error", [None, "text", [1]])
 def test_a_failed_response_without_readable_facts_is_still_an_error(error: Any) -> None:
-    with pytest.raises(Unreachable):
+    with pytest.raises(ServerError):
         relabelled({**ANSWER, "status": "failed", "error": error}, {})
 
 
@@ -409,11 +409,11 @@ QUOTA = {"type": "insufficient_quota", "code": "insufficient_quota", "message": 
         (write(json.dumps({"type": "error", "error": QUOTA}).encode(), "error"), RateLimited, "no credit"),
         (write(json.dumps({"type": "error", "error": QUOTA}).encode()), RateLimited, "no credit"),
         (write(json.dumps({"error": QUOTA}).encode()), RateLimited, "no credit"),
-        (b'event: error\ndata: {"type":"error","code":"server_error","message":"oh"}\n\n', Unreachable, "oh"),
+        (b'event: error\ndata: {"type":"error","code":"server_error","message":"oh"}\n\n', ServerError, "oh"),
         (b'data: {"type":"error","code":"rate_limit_exceeded","message":"slow"}\n\n', RateLimited, "slow"),
         (b'data: {"type":"error","code":"invalid_prompt","message":"bad","param":"input"}\n\n', Rejected, "bad"),
-        (b'data: {"type":"error","code":null,"message":"oh","error":null}\n\n', Unreachable, "oh"),
-        (b"event: error\ndata: upstream gone\n\n", Unreachable, "openai answered with status 500"),
+        (b'data: {"type":"error","code":null,"message":"oh","error":null}\n\n', ServerError, "oh"),
+        (b"event: error\ndata: upstream gone\n\n", ServerError, "openai answered with status 500"),
     ],
 )
 def test_an_error_event_of_either_form_is_raised_instead_of_relayed(

@@ -32,6 +32,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         system_role: role of leading system text on OpenAI-compatible servers (`system` or `developer`).
         strict_fields: the server refuses fields it does not know, so OpenAI-only ones are left out.
         chooses_freely: the server hears neither `tool_choice` nor `parallel_tool_calls`.
+        call_id_chars: ids of tool calls must have so many letters and digits, and nothing else; 0 for any id.
         reasoning_field: field of an assistant message in which the server takes its own reasoning back
             (`reasoning_content` or `reasoning`); None when it refuses or ignores it.
         api_path: path prefix to add when the operator gives an origin only, no trailing slash.
@@ -54,6 +55,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     system_role: str = "system"
     strict_fields: bool = False
     chooses_freely: bool = False
+    call_id_chars: int = 0
     reasoning_field: str | None = None
     api_path: str = ""
     relays: tuple[str, ...] = ()

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from shared import ids
+
 _MARK = "__sealed__"
 _TO_ID = str.maketrans("+/", "-_", "=")
 _FROM_ID = str.maketrans("-_", "+/")
@@ -34,6 +36,20 @@ def unseal(call_id: str) -> tuple[str, str | None]:
 def bare(call_id: str) -> str:
     """The id as any other maker may see it; OpenAI refuses one of more than 64 characters."""
     return unseal(call_id)[0]
+
+
+def of_length(call_id: str, length: int) -> str:
+    """The id, bare, where it has so many letters and digits and nothing else, or `length` is 0; else one made of it."""
+    own = bare(call_id)
+    if not length or (len(own) == length and own.isascii() and own.isalnum()):
+        return own
+    return ids.digest(own.encode("utf-8", "replace"))[:length]
+
+
+def spelled(call_id: str, allowed: re.Pattern[str], start: str) -> str:
+    """The id, bare, where all of it is `allowed`; else one made of it, after `start`. Calls and results agree."""
+    own = bare(call_id)
+    return own if allowed.fullmatch(own) else start + ids.digest(own.encode("utf-8", "replace"))[:24]
 
 
 def without_seals(body: bytes) -> bytes:

@@ -87,6 +87,7 @@ _ROWS = (
         base_url="https://api.mistral.ai/v1",
         stream_usage=False,
         strict_fields=True,
+        call_id_chars=9,  # "must be a-z, A-Z, 0-9, with a length of 9", says its 400 of any other
     ),
     Row(name="together", wire="openai_chat", base_url="https://api.together.xyz/v1"),
     Row(name="fireworks", wire="openai_chat", base_url="https://api.fireworks.ai/inference/v1"),

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from shared.errors import NO_CREDIT, AuthFailed, Overloaded, ProviderError, RateLimited, Rejected, TimedOut, Unreachable
+from shared.errors import (
+    NO_CREDIT,
+    AuthFailed,
+    Overloaded,
+    ProviderError,
+    RateLimited,
+    Rejected,
+    ServerError,
+    TimedOut,
+)
 from shared.redaction import redact
 
 FIRST_SERVER_ERROR = 500
@@ -35,7 +44,7 @@ _KINDS: dict[int, type[ProviderError]] = {
 
 def kind_of(status: int) -> type[ProviderError]:
     """Which of our errors an answer with this status is."""
-    return _KINDS.get(status, Unreachable if status >= FIRST_SERVER_ERROR else Rejected)
+    return _KINDS.get(status, ServerError if status >= FIRST_SERVER_ERROR else Rejected)
 
 
 def made(
@@ -92,16 +101,20 @@ def should_retry(headers: Mapping[str, str]) -> bool | None:
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """`retry-after-ms`, else `retry-after` (RFC 9110, section 10.2.3); a date counts from the answer's own `date`."""
+    told_ms, told = _number(headers.get("retry-after-ms", "")), headers.get("retry-after", "")
+    if told_ms is not None:
+        return told_ms / 1_000
+    seconds = _number(told)
+    return _seconds_between(headers.get("date", ""), told) if seconds is None else seconds
+
+
+def _number(text: str) -> float | None:
+    """Not below 0; None for what is no number."""
     try:
-        if "retry-after-ms" in headers:
-            seconds = float(headers["retry-after-ms"]) / 1_000
-        else:
-            seconds = float(headers["retry-after"])
-    except KeyError:
-        return None
+        number = float(text)
     except ValueError:
-        return _seconds_between(headers.get("date", ""), headers.get("retry-after", ""))
-    return max(seconds, 0.0) if math.isfinite(seconds) else None
+        return None
+    return max(number, 0.0) if math.isfinite(number) else None
 
 
 def _seconds_between(start: str, end: str) -> float | None:

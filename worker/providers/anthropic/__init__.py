@@ -10,6 +10,7 @@ from shared.jobs import Job
 from shared.sse import FrameReader
 from worker.providers.anthropic import count, edit, errors, request, response, stream
 from worker.providers.base import Adapter, Model, Reader, Rendered, Row, StreamParser, StreamTap
+from worker.providers.headers import credential
 
 DEFAULT_VERSION = "2023-06-01"
 """`anthropic-version` of requests whose client named none: the version that still takes sampling parameters."""
@@ -38,12 +39,8 @@ class Anthropic:
 
     def headers(self, row: Row, key: str, client: Mapping[str, str]) -> dict[str, str]:
         """The version, the client's own that may pass, the content type and the key."""
-        made = {"anthropic-version": DEFAULT_VERSION, **client, "content-type": "application/json"}
-        if key and row.auth == "bearer":
-            made["authorization"] = f"Bearer {key}"
-        elif key:
-            made[row.auth] = key
-        return made
+        version = {"anthropic-version": DEFAULT_VERSION}
+        return {**version, **client, "content-type": "application/json", **credential(row, key)}
 
     def edit(self, body: bytes, row: Row, model: str, operation: str = "chat") -> bytes:
         """See `edit.edit`."""

@@ -6,10 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import assert_never
 
-import msgspec
 from msgspec import Raw
 
-from shared import ids
 from shared.chat import (
     Document,
     FileRef,
@@ -29,11 +27,11 @@ from shared.chat import (
 from shared.chat import Source as Place
 from shared.media import is_text
 from shared.wire import anthropic as wire
-from worker.providers.call_ids import bare
+from worker.providers.arguments import as_object
+from worker.providers.call_ids import spelled
 from worker.providers.documents import text_of
 from worker.providers.losses import Losses
 
-_FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 
 _IMAGE_TYPES = {
@@ -68,7 +66,7 @@ def _block(part: Part, path: str, losses: Losses) -> wire.Block | Raw | None:
         case Thinking() | RedactedThinking():
             return _thinking(part, path, losses)
         case ToolCall(call_id, name, arguments):
-            return wire.ToolUseBlock(_legal(call_id), name, _input(arguments, path, losses))
+            return wire.ToolUseBlock(spelled(call_id, _CALL_ID, "toolu_"), name, as_object(arguments, path, losses))
         case ToolResult():
             return _result(part, path, losses)
         case Foreign():
@@ -136,21 +134,6 @@ def _thinking(part: Thinking | RedactedThinking, path: str, losses: Losses) -> w
     return None
 
 
-def _legal(call_id: str) -> str:
-    """The caller's id, or one made of it where it has characters that the API refuses; calls and results agree."""
-    call_id = bare(call_id)
-    return call_id if _CALL_ID.fullmatch(call_id) else "toolu_" + ids.digest(call_id.encode("utf-8", "replace"))[:24]
-
-
-def _input(arguments: str, path: str, losses: Losses) -> Raw:
-    data = arguments.encode() if arguments.strip() else b"{}"
-    try:
-        _FIELDS.decode(data)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise losses.invalid(path, "The arguments of a tool call must be a JSON object.") from error
-    return Raw(data)
-
-
 def _result(result: ToolResult, path: str, losses: Losses) -> wire.ToolResultOut:
     content: str | list[wire.Block | Raw]
     match result.content:
@@ -160,4 +143,4 @@ def _result(result: ToolResult, path: str, losses: Losses) -> wire.ToolResultOut
             content = text
         case parts:
             content = blocks(parts, f"{path}.content", losses) or ""
-    return wire.ToolResultOut(_legal(result.call_id), content, result.is_error)
+    return wire.ToolResultOut(spelled(result.call_id, _CALL_ID, "toolu_"), content, result.is_error)

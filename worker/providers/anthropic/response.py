@@ -73,7 +73,7 @@ _BLOCK = msgspec.json.Decoder(Block)
 _KIND = msgspec.json.Decoder(_Kind)
 _REFUSED = msgspec.json.Decoder(_Refused)
 _HELD = msgspec.json.Decoder(_Held)
-_USAGE = msgspec.json.Decoder(answer.Usage)
+_USAGE = msgspec.json.Decoder(answer.Usage, strict=False)
 _MODELS = msgspec.json.Decoder(answer.ModelList)
 _MODEL = msgspec.json.Decoder(answer.ModelEntry)
 

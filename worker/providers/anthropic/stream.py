@@ -240,7 +240,7 @@ class Tap:
         self._counts = answer.Usage()
 
     def feed(self, frame: Frame) -> bytes:
-        """The frame's own bytes.
+        """The frame's own bytes; with its `event:` line, without which the vendor's SDKs pass over it in silence.
 
         Raises:
             ProviderError: the frame is an error event.
@@ -256,7 +256,7 @@ class Tap:
             case _:
                 pass
         self.answering = self.answering or kind not in _OPENING
-        return frame.raw
+        return frame.raw if frame.event or not kind else b"event: %b\n%b" % (kind.encode(), frame.raw)
 
     def _count(self, data: bytes) -> None:
         try:

@@ -12,6 +12,7 @@ from worker.providers.base import Adapter, Model, Rendered, Row, StreamParser
 from worker.providers.base import Reader as AnyReader
 from worker.providers.bedrock import count, errors, request, response, stream
 from worker.providers.bedrock.frames import Reader
+from worker.providers.headers import json_headers
 from worker.providers.unspoken import Unspoken
 
 _ACTIONS = {"chat": "converse", "count_tokens": "count-tokens"}
@@ -29,11 +30,7 @@ class _Bedrock(Unspoken):
 
     def headers(self, row: Row, key: str, client: Mapping[str, str]) -> dict[str, str]:
         """Without a key of Bedrock's own, the call is signed when it is whole."""
-        made = {name: value for name, value in client.items() if not name.startswith("anthropic-")}
-        made["content-type"] = "application/json"
-        if key:
-            made["authorization"] = f"Bearer {key}"
-        return made
+        return json_headers(row, key, client)
 
     def render(self, request_: ChatRequest, row: Row, operation: str = "chat") -> Rendered:
         rendered = request.render(request_, row.name)

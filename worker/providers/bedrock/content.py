@@ -6,10 +6,6 @@ import re
 from collections.abc import Iterable
 from typing import assert_never
 
-import msgspec
-from msgspec import Raw
-
-from shared import ids
 from shared.chat import (
     Document,
     FileRef,
@@ -29,11 +25,11 @@ from shared.chat import (
 from shared.chat import Source as Place
 from shared.media import is_text
 from shared.wire import bedrock as wire
-from worker.providers.call_ids import bare
+from worker.providers.arguments import as_object
+from worker.providers.call_ids import spelled
 from worker.providers.documents import text_of
 from worker.providers.losses import Losses
 
-_FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _CALL_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 _S3 = "s3://"
 _EXTENSION = re.compile(r"\.([A-Za-z]{2,4})$")
@@ -90,7 +86,8 @@ class Content:
             case Thinking() | RedactedThinking():
                 return self._thinking(part, path)
             case ToolCall(call_id, name, arguments):
-                return wire.Block(tool_use=wire.ToolUse(_legal(call_id), name, self._input(arguments, path)))
+                own = spelled(call_id, _CALL_ID, "tooluse_")
+                return wire.Block(tool_use=wire.ToolUse(own, name, as_object(arguments, path, self._losses)))
             case ToolResult():
                 return wire.Block(tool_result=self._result(part, path))
             case Foreign():
@@ -166,22 +163,7 @@ class Content:
         self._losses.drop(path, "thinking")
         return None
 
-    def _input(self, arguments: str, path: str) -> Raw:
-        data = arguments.encode() if arguments.strip() else b"{}"
-        try:
-            _FIELDS.decode(data)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise self._losses.invalid(path, "The arguments of a tool call must be a JSON object.") from error
-        return Raw(data)
-
     def _result(self, result: ToolResult, path: str) -> wire.ToolResult:
         content = self.blocks(result.content, f"{path}.content") or [_NO_CONTENT]
-        return wire.ToolResult(_legal(result.call_id), content, "error" if result.is_error else None)
-
-
-def _legal(call_id: str) -> str:
-    """The caller's id, or one made of it where the API would refuse it; calls and results agree."""
-    call_id = bare(call_id)
-    if _CALL_ID.fullmatch(call_id):
-        return call_id
-    return "tooluse_" + ids.digest(call_id.encode("utf-8", "replace"))[:24]
+        own = spelled(result.call_id, _CALL_ID, "tooluse_")
+        return wire.ToolResult(own, content, "error" if result.is_error else None)

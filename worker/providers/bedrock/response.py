@@ -49,7 +49,7 @@ class _Held(msgspec.Struct):
 _ANSWER = msgspec.json.Decoder(answer.Answer)
 _HELD = msgspec.json.Decoder(_Held)
 _BLOCK = msgspec.json.Decoder(answer.Block)
-_USAGE = msgspec.json.Decoder(answer.Usage)
+_USAGE = msgspec.json.Decoder(answer.Usage, strict=False)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)

@@ -11,6 +11,7 @@ from shared.sse import FrameReader
 from shared.wire.gemini import WIRE
 from worker.providers.base import Adapter, Model, Reader, Rendered, Row, StreamParser
 from worker.providers.gemini import count, errors, request, response, stream
+from worker.providers.headers import json_headers
 from worker.providers.unspoken import Unspoken
 
 _METHODS = {"chat": "generateContent", "count_tokens": "countTokens"}
@@ -31,11 +32,7 @@ class _Gemini(Unspoken):
         return f"/models/{quote(model.removeprefix('models/'), safe='@')}:{method}"
 
     def headers(self, row: Row, key: str, client: Mapping[str, str]) -> dict[str, str]:
-        made = {name: value for name, value in client.items() if not name.startswith("anthropic-")}
-        made["content-type"] = "application/json"
-        if key:
-            made |= {"authorization": f"Bearer {key}"} if row.auth == "bearer" else {row.auth: key}
-        return made
+        return json_headers(row, key, client)
 
     def render(self, request_: ChatRequest, row: Row, operation: str = "chat") -> Rendered:
         return request.render(request_, row, counted=operation == "count_tokens")

@@ -32,7 +32,7 @@ from shared.wire.gemini import WIRE
 from worker.providers.call_ids import seal
 from worker.providers.gemini.citations import cited
 from worker.providers.gemini.errors import stream_error
-from worker.providers.gemini.usage import counted
+from worker.providers.gemini.usage import told
 from worker.providers.hints import safe
 
 STOP_REASONS: dict[str | int | None, StopReason] = {
@@ -110,8 +110,7 @@ class Chunks:
     def _read(self, chunk: answer.Answer) -> Iterator[Event]:
         if chunk.error != answer.NULL:
             raise stream_error(self._provider, chunk.error)
-        if chunk.usage_metadata is not None:
-            self.usage = counted(chunk.usage_metadata)
+        self.usage = told(chunk.usage_metadata) or self.usage
         if not self._started:
             self._started, self._id = True, chunk.response_id or ""
             yield Started(self._id, chunk.model_version or "", self.usage, seconds(chunk.create_time))

@@ -7,9 +7,6 @@ import re
 from collections.abc import Iterable
 from typing import assert_never
 
-import msgspec
-from msgspec import Raw
-
 from shared.chat import (
     Document,
     FileRef,
@@ -28,11 +25,10 @@ from shared.chat import (
 )
 from shared.media import is_text
 from shared.wire import gemini as wire
+from worker.providers.arguments import as_object
 from worker.providers.call_ids import unseal
 from worker.providers.documents import text_of
 from worker.providers.losses import Losses
-
-_FIELDS = msgspec.json.Decoder(dict[str, Raw])
 
 _UNSIGNED = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
 """What stands for the signature of a call that another maker's model made, base64 of a word that Google documents
@@ -108,17 +104,8 @@ def said(placed: Iterable[tuple[Part, str]], losses: Losses, *, signed: bool) ->
 def _call(call: ToolCall, path: str, signature: str | None, losses: Losses) -> wire.Part:
     """The call with its own signature, else the given one."""
     call_id, own = unseal(call.id)
-    function = wire.FunctionCall(call_id, call.name, _arguments(call.arguments, path, losses))
+    function = wire.FunctionCall(call_id, call.name, as_object(call.arguments, path, losses))
     return wire.Part(function_call=function, thought_signature=own or signature)
-
-
-def _arguments(arguments: str, path: str, losses: Losses) -> Raw:
-    data = arguments.encode() if arguments.strip() else b"{}"
-    try:
-        _FIELDS.decode(data)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise losses.invalid(path, "The arguments of a tool call must be a JSON object.") from error
-    return Raw(data)
 
 
 def result(

@@ -24,7 +24,7 @@ from shared.events import (
 from shared.wire import gemini_answer as answer
 from worker.providers.base import Model
 from worker.providers.gemini.chunks import Chunks
-from worker.providers.gemini.usage import counted
+from worker.providers.gemini.usage import told
 
 _ANSWER = msgspec.json.Decoder(answer.Answer)
 _MODELS = msgspec.json.Decoder(answer.ModelList)
@@ -33,7 +33,7 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 class _Held(msgspec.Struct, rename="camel"):
-    usage_metadata: answer.UsageMetadata | None = None
+    usage_metadata: Raw = answer.NULL
 
 
 _HELD = msgspec.json.Decoder(_Held)
@@ -92,7 +92,7 @@ def _with(part: Part, event: Event) -> Part:
 def usage(body: bytes) -> Usage:
     """Only the usage of a finished answer, unknown when there is none; msgspec.DecodeError when it is not JSON."""
     try:
-        return counted(_HELD.decode(body).usage_metadata)
+        return told(_HELD.decode(body).usage_metadata) or Usage(known=False)
     except (msgspec.ValidationError, UnicodeDecodeError, RecursionError):
         return Usage(known=False)
 

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import msgspec
+from msgspec import Raw
+
 from shared.chat import Usage
 from shared.wire import gemini_answer as answer
+from worker.providers.counts import count
 
-_MAX_EXACT = 2**53
-"""The largest number that every JSON reader takes for itself; no true count comes near it."""
+_TOLD = msgspec.json.Decoder(answer.UsageMetadata | None, strict=False)
+"""Servers of others that speak Google's wire write `"7"` or `7.0` for 7."""
 
 
-def counted(found: answer.UsageMetadata | None) -> Usage:
-    """Caches apart from the input, thoughts inside the output; unknown when nothing is told."""
-    if found is None:
-        return Usage(known=False)
-    prompt, cached = _count(found.prompt_token_count), _count(found.cached_content_token_count)
+def told(raw: Raw) -> Usage | None:
+    """What `usageMetadata` says; None for nothing, or nothing that can be read: the answer stands without."""
+    try:
+        found = _TOLD.decode(raw)
+    except (msgspec.ValidationError, UnicodeDecodeError, RecursionError):
+        return None
+    return counted(found) if found else None
+
+
+def counted(found: answer.UsageMetadata) -> Usage:
+    """Caches apart from the input, thoughts inside the output."""
+    prompt, cached = count(found.prompt_token_count), count(found.cached_content_token_count)
     read = min(cached, prompt)
-    thoughts = _count(found.thoughts_token_count)
+    thoughts = count(found.thoughts_token_count)
     return Usage(
-        input_tokens=prompt - read + _count(found.tool_use_prompt_token_count),
-        output_tokens=_count(found.candidates_token_count) + thoughts,
+        input_tokens=prompt - read + count(found.tool_use_prompt_token_count),
+        output_tokens=count(found.candidates_token_count) + thoughts,
         cache_read_tokens=read,
         reasoning_tokens=thoughts,
     )
-
-
-def _count(found: int | None) -> int:
-    return min(max(found or 0, 0), _MAX_EXACT)

@@ -9,6 +9,7 @@ from shared.errors import ProviderError
 from shared.jobs import Job
 from shared.sse import FrameReader
 from worker.providers.base import Adapter, Model, Reader, Rendered, Row, StreamParser, StreamTap
+from worker.providers.headers import json_headers
 from worker.providers.openai import count, errors, stream
 from worker.providers.openai import request as requests
 from worker.providers.openai import response as answers
@@ -32,12 +33,8 @@ class OpenAI:
         return _PATHS[operation]
 
     def headers(self, row: Row, key: str, client: Mapping[str, str]) -> dict[str, str]:
-        """The client's own that may pass, without Anthropic's; then the content type and the key."""
-        made = {name: value for name, value in client.items() if not name.startswith("anthropic-")}
-        made["content-type"] = "application/json"
-        if key:
-            made |= {"authorization": f"Bearer {key}"} if row.auth == "bearer" else {row.auth: key}
-        return made
+        """See `json_headers`."""
+        return json_headers(row, key, client)
 
     def edit(self, body: bytes, row: Row, model: str, operation: str = "chat") -> bytes:
         """See `request.edit`."""

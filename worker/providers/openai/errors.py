@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from shared.errors import ProviderError, RateLimited
 from shared.wire.openai_chat import NULL
-from shared.wire.openai_chat_answer import ErrorFacts
+from shared.wire.openai_chat_answer import ErrorFacts, WrongField
 from worker.providers.hints import FIRST_SERVER_ERROR, excerpt, is_unpaid, kind_of, made, safe
 
 _FIRST_ERROR = 400
@@ -43,6 +43,9 @@ _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _LIST = msgspec.json.Decoder(list[Raw])
 _FACTS = msgspec.json.Decoder(ErrorFacts)
 _STRING = msgspec.json.Decoder(str)
+_WRONG = msgspec.json.Decoder(list[WrongField])
+_MOST_WRONG = 3
+"""Wrong fields that are told of."""
 
 
 def error(provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
@@ -84,17 +87,24 @@ def _said(body: bytes) -> ErrorFacts:
     """What the provider said, wherever it put it.
 
     OpenAI's `{"error": {…}}`, Gemini's list of one of these, Ollama's `{"error": "…"}`, FastAPI's `{"detail": …}`,
-    and the bare `{"message": …}` of older vLLM and Mistral.
+    Mistral's `{"message": {"detail": …}}`, and the bare `{"message": …}` of older vLLM and Mistral.
     """
     try:
         items = _LIST.decode(body) if body.lstrip().startswith(b"[") else []
         fields = _FIELDS.decode(items[0] if items else body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ErrorFacts(message=excerpt(body))
-    for name in ("error", "detail"):
-        if bytes(fields.get(name, NULL)) != b"null":
-            return _facts(fields[name])
+    for found in (fields.get("error", NULL), fields.get("detail", NULL), _detail(fields.get("message", NULL))):
+        if bytes(found) != b"null":
+            return _facts(found)
     return _facts(Raw(body)) if "message" in fields else ErrorFacts()
+
+
+def _detail(message: Raw) -> Raw:
+    try:
+        return _FIELDS.decode(message).get("detail", NULL)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return NULL
 
 
 def _facts(raw: Raw) -> ErrorFacts:
@@ -102,12 +112,21 @@ def _facts(raw: Raw) -> ErrorFacts:
     try:
         if bytes(raw).startswith(b'"'):
             return ErrorFacts(message=safe(_STRING.decode(raw)))
+        if bytes(raw).startswith(b"["):
+            return _wrong(_WRONG.decode(raw))
         facts = _FACTS.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ErrorFacts()
     facts.message = safe(facts.message) if facts.message else None
     facts.type = facts.type or facts.status
     return facts
+
+
+def _wrong(fields: list[WrongField]) -> ErrorFacts:
+    """Which fields pydantic finds wrong, and why; never their values, which may be the prompt."""
+    paths = [".".join(str(step) for step in field.loc if step != "body") for field in fields]
+    told = [f"{path}: {field.msg}" for path, field in zip(paths, fields, strict=True) if field.msg]
+    return ErrorFacts(message=safe("; ".join(told[:_MOST_WRONG])) or None, param=paths[0] if told else None)
 
 
 def _status(facts: ErrorFacts) -> int:

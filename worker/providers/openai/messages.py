@@ -32,7 +32,7 @@ from shared.wire.openai_chat import (
     WrittenToolCall,
 )
 from worker.providers.base import Row
-from worker.providers.call_ids import bare
+from worker.providers.call_ids import of_length
 from worker.providers.documents import text_of
 from worker.providers.losses import Losses
 
@@ -62,7 +62,7 @@ def render_messages(
             case "system":
                 made.append(WrittenRequestMessage(system_role, _joined(message.content, path, losses), message.name))
             case "user":
-                made.extend(_user(message, path, losses))
+                made.extend(_user(message, path, row, losses))
             case "assistant":
                 made.append(_assistant(message, path, row, losses))
             case _:
@@ -79,7 +79,7 @@ def _joined(content: Sequence[Part], path: str, losses: Losses) -> str:
     return "\n\n".join(texts)
 
 
-def _user(message: Message, path: str, losses: Losses) -> Iterator[WrittenRequestMessage]:
+def _user(message: Message, path: str, row: Row, losses: Losses) -> Iterator[WrittenRequestMessage]:
     """Tool results must follow the assistant's calls at once, so they come before the turn's other parts.
 
     A tool message holds text only; images and documents of a result move to the user message, under a label.
@@ -91,9 +91,10 @@ def _user(message: Message, path: str, losses: Losses) -> Iterator[WrittenReques
         if isinstance(part, ToolResult):
             results += 1
             text, moved = _result(part, at, losses)
-            yield WrittenRequestMessage("tool", text, tool_call_id=bare(part.call_id))
+            call_id = of_length(part.call_id, row.call_id_chars)
+            yield WrittenRequestMessage("tool", text, tool_call_id=call_id)
             if moved:
-                parts += [_text(f"From the result of tool call {bare(part.call_id)}:"), *moved]
+                parts += [_text(f"From the result of tool call {call_id}:"), *moved]
         else:
             parts.append(_content(part, at, losses))
     if parts or not results:
@@ -122,7 +123,8 @@ def _assistant(message: Message, path: str, row: Row, losses: Losses) -> Written
                 refusals.append(part.text)
             case ToolCall():
                 function = WrittenFunction(part.name, part.arguments)
-                calls.append(WrittenToolCall(id=bare(part.id), type="function", function=function))
+                call_id = of_length(part.id, row.call_id_chars)
+                calls.append(WrittenToolCall(id=call_id, type="function", function=function))
             case Thinking() if part.origin == WIRE and row.reasoning_field:
                 reasoning.append(part.text)
             case Thinking() | RedactedThinking():

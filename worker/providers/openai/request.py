@@ -16,6 +16,7 @@ from worker.providers.call_ids import without_seals
 from worker.providers.losses import Losses
 from worker.providers.openai import count
 from worker.providers.openai.messages import render_messages
+from worker.providers.openai.strict import fit
 
 _ENCODER = msgspec.json.Encoder()
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
@@ -42,7 +43,8 @@ _BUDGET_EFFORTS = ((2_048, "low"), (8_192, "medium"), (24_576, "high"))
 def edit(body: bytes, row: Row, model: str) -> bytes:
     """A client's body for the provider: `model` replaced, the gateway's own `fallbacks` and `provider` removed.
 
-    A stream is made to end with its usage where the server can. Everything else travels byte for byte.
+    A stream is made to end with its usage where the server can; for one that refuses what it does not know, see
+    `strict.fit`. Everything else travels byte for byte.
 
     Raises:
         InvalidRequest: the body is not a JSON object.
@@ -56,6 +58,8 @@ def edit(body: bytes, row: Row, model: str) -> bytes:
         del fields["fallbacks"]
     if bytes(fields.get("provider", Raw())).startswith(b'"'):  # an object is OpenRouter's own
         del fields["provider"]
+    if row.strict_fields:
+        fit(fields, row)
     if row.stream_usage and bytes(fields.get("stream", Raw())) == b"true":
         fields["stream_options"] = _with_usage(fields.get("stream_options", wire.NULL))
     return _ENCODER.encode(fields)

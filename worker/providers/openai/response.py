@@ -11,11 +11,13 @@ from shared import ids
 from shared.chat import ChatResponse, Citation, Part, Refusal, StopReason, Text, Thinking, ToolCall, Usage
 from shared.errors import Garbled, Unreachable
 from shared.wire.openai_chat import NULL, ContentPart, FunctionCall
-from shared.wire.openai_chat_answer import Answer, AnswerBody, AnswerUsage, GroqExtras, ModelEntry
+from shared.wire.openai_chat_answer import Answer, AnswerBody, ModelEntry
 from worker.providers.base import Model
+from worker.providers.counts import MAX_EXACT
 from worker.providers.openai.citations import annotated, found_for
 from worker.providers.openai.errors import stream_error
 from worker.providers.openai.messages import WIRE
+from worker.providers.openai.usage import told
 
 _BODY = msgspec.json.Decoder(AnswerBody)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
@@ -23,7 +25,7 @@ _LIST = msgspec.json.Decoder(list[Raw])
 _MODEL = msgspec.json.Decoder(ModelEntry)
 _ENCODER = msgspec.json.Encoder()
 
-_STOP_REASONS = {
+_STOP_REASONS: dict[str | int | None, StopReason] = {
     "stop": StopReason.END,
     "eos": StopReason.END,  # Together
     "length": StopReason.LENGTH,
@@ -35,13 +37,10 @@ _STOP_REASONS = {
 BROKEN = frozenset({"error", "insufficient_system_resource"})
 """Each a `finish_reason` of answers that failed midway: of OpenRouter and Mistral, of DeepSeek."""
 
-_MAX_EXACT = 2**53
-"""The largest number that every JSON reader takes for itself; no true count or time comes near it."""
-
 
 class _UsageOnly(msgspec.Struct):
-    usage: AnswerUsage | None = None
-    x_groq: GroqExtras | None = None
+    usage: Raw = NULL
+    x_groq: Raw = NULL
 
 
 _USAGE = msgspec.json.Decoder(_UsageOnly)
@@ -77,17 +76,17 @@ def parse(provider: str, body: bytes) -> ChatResponse:
             called=any(isinstance(part, ToolCall) for part in content),
             refused=any(isinstance(part, Refusal) for part in content),
         ),
-        usage=counted(answer.usage or (answer.x_groq.usage if answer.x_groq else None)),
+        usage=told(answer.usage, answer.x_groq) or Usage(known=False),
         created_s=seconds(answer.created),
     )
 
 
-def stop_reason(finish: str | None, *, called: bool, refused: bool) -> StopReason:
+def stop_reason(finish: str | int | None, *, called: bool, refused: bool) -> StopReason:
     """The reason behind `finish_reason`.
 
     A forced tool call ends with `stop` at OpenAI, and a refusal in its own field does too, so content decides there.
     """
-    reason = _STOP_REASONS.get(finish or "", StopReason.END)
+    reason = _STOP_REASONS.get(finish, StopReason.END)
     if reason is StopReason.END and called:
         return StopReason.TOOL_CALL
     return StopReason.REFUSAL if reason is StopReason.END and refused else reason
@@ -99,38 +98,12 @@ def usage(body: bytes) -> Usage:
         found = _USAGE.decode(body)
     except (msgspec.ValidationError, UnicodeDecodeError, RecursionError):
         return Usage(known=False)
-    return counted(found.usage or (found.x_groq.usage if found.x_groq else None))
-
-
-def counted(found: AnswerUsage | None) -> Usage:
-    """Token counts the canonical way: caches apart from the input, reasoning inside the output.
-
-    A `total_tokens` beyond prompt and completion holds reasoning that the server left out of the completion (xAI,
-    Gemini); a cached count beyond the prompt (Azure's Grok) is cut to it.
-    """
-    if found is None:
-        return Usage(known=False)
-    prompt, completion = _count(found.prompt_tokens), _count(found.completion_tokens)
-    details, answer = found.prompt_tokens_details, found.completion_tokens_details
-    cached = (details.cached_tokens if details else None) or found.num_cached_tokens or found.prompt_cache_hit_tokens
-    read = min(_count(cached), prompt)
-    written = min(_count(details.cache_write_tokens if details else None), prompt - read)
-    return Usage(
-        input_tokens=prompt - read - written,
-        output_tokens=max(completion, _count(found.total_tokens) - prompt),
-        cache_read_tokens=read,
-        cache_write_tokens=written,
-        reasoning_tokens=_count(answer.reasoning_tokens if answer else None),
-    )
-
-
-def _count(found: int | None) -> int:
-    return min(max(found or 0, 0), _MAX_EXACT)
+    return told(found.usage, found.x_groq) or Usage(known=False)
 
 
 def seconds(moment: float | None) -> int | None:
     """`created` in whole seconds; None for what is no time."""
-    return int(moment) if moment is not None and 0 <= moment <= _MAX_EXACT else None
+    return int(moment) if moment is not None and 0 <= moment <= MAX_EXACT else None
 
 
 def pieces(message: Answer) -> Iterator[Text | Thinking | Refusal]:

@@ -12,7 +12,7 @@ from shared.jobs import Job
 from shared.wire.openai_chat import NULL
 from shared.wire.openai_chat_answer import AnswerUsage, CompletionDetails, PromptDetails
 from worker.providers.openai import errors
-from worker.providers.openai.response import counted
+from worker.providers.openai.usage import counted
 
 _CALLER_ERROR = 400
 _CALLERS = ("image", "policy", "residency")
@@ -45,7 +45,7 @@ class _Code(Struct):
 _ENCODER = msgspec.json.Encoder()
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ASKED = msgspec.json.Decoder(_Asked)
-_USAGE = msgspec.json.Decoder(_UsageOnly)
+_USAGE = msgspec.json.Decoder(_UsageOnly, strict=False)
 _CODE = msgspec.json.Decoder(_Code)
 
 
@@ -100,7 +100,7 @@ def usage(body: bytes) -> Usage:
         found = _USAGE.decode(body).usage
     except (msgspec.ValidationError, UnicodeDecodeError, RecursionError):
         return Usage(known=False)
-    return counted(_as_chat(found) if found else None)
+    return counted(_as_chat(found)) if found else Usage(known=False)
 
 
 def _as_chat(found: _Usage) -> AnswerUsage:

@@ -11,11 +11,12 @@ from shared.events import Broken, Event, Finished, Started
 from shared.sse import Frame
 from shared.wire.openai_chat import FunctionCall
 from shared.wire.openai_chat import ToolCall as WireCall
-from shared.wire.openai_chat_answer import AnswerBody, AnswerChoice, AnswerUsage, GroqExtras, Says, TapChunk
+from shared.wire.openai_chat_answer import AnswerBody, AnswerChoice, Says, TapChunk
 from worker.providers.openai.citations import annotated, found_for, names_sources
 from worker.providers.openai.errors import stream_error
-from worker.providers.openai.response import BROKEN, arguments, counted, pieces, seconds, stop_reason
+from worker.providers.openai.response import BROKEN, arguments, pieces, seconds, stop_reason
 from worker.providers.openai.serialiser import Serialiser
+from worker.providers.openai.usage import told
 
 _CHUNK = msgspec.json.Decoder(AnswerBody)
 _TAPPED = msgspec.json.Decoder(TapChunk)
@@ -37,7 +38,7 @@ class Parser:
         self._provider = provider
         self._parts: Serialiser | None = None
         self._called = self._refused = self._over = False
-        self._finish: str | None = None
+        self._finish: str | int | None = None
         self.usage = Usage(known=False)
         self._sources = AnswerBody()  # the last chunk that named any
         self._annotated = False
@@ -73,7 +74,7 @@ class Parser:
         return [Broken(Unreachable(f"{self._provider} ended its stream midway.", provider=self._provider))]
 
     def _chunk(self, chunk: AnswerBody) -> list[Event]:
-        found = _usage(chunk.usage, chunk.x_groq)
+        found = told(chunk.usage, chunk.x_groq)
         if found:
             self.usage = found
         if names_sources(chunk):
@@ -155,13 +156,11 @@ def _shell(piece: Text | Thinking | Refusal) -> Text | Thinking | Refusal:
     return Thinking("", piece.origin) if isinstance(piece, Thinking) else type(piece)("")
 
 
-def _usage(usage: AnswerUsage | None, groq: GroqExtras | None) -> Usage | None:
-    found = usage or (groq.usage if groq else None)
-    return counted(found) if found else None
-
-
 class Tap:
-    """Watches a stream relayed as it came. `finished` is true from the `finish_reason` on, as `[DONE]` is optional."""
+    """Watches a stream relayed as it came.
+
+    `finished` is true from the `finish_reason` on, as `[DONE]` is optional; that alone ends an answer that has begun.
+    """
 
     final = b""
 
@@ -169,7 +168,7 @@ class Tap:
         self._provider = provider
         self._relay_usage = relay_usage
         self.usage = Usage(known=False)
-        self.answering = self.finished = False
+        self.answering = self.finished = self._begun = False
 
     def feed(self, frame: Frame) -> bytes:
         """The frame's own bytes, or nothing for a usage chunk that only the gateway asked for.
@@ -179,7 +178,7 @@ class Tap:
         """
         data = frame.data.strip()
         if not data or data == _DONE:
-            self.finished = self.finished or data == _DONE
+            self.finished = self.finished or (data == _DONE and self._begun)
             # The clients' decoders stumble over an empty data line; a comment keeps their connection alive.
             return b"" if not data and b"\ndata:" in b"\n" + frame.raw else frame.raw
         try:
@@ -189,7 +188,8 @@ class Tap:
         if error := _error(frame, chunk.error):
             raise stream_error(self._provider, error)
         self.answering = self.answering or _says_something(data)
-        found = _usage(chunk.usage, chunk.x_groq)
+        self._begun = self._begun or bool(chunk.choices)
+        found = told(chunk.usage, chunk.x_groq)
         self.usage = found or self.usage
         self.finished = self.finished or any(choice.finish_reason for choice in chunk.choices or ())
         only_usage = found is not None and chunk.choices == []
