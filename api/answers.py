@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
 
@@ -35,31 +36,47 @@ def plain(dialect: Dialect, job: Job, outcome: Outcome) -> ASGIResponse:
     return _json(dialect, job, outcome.status, body_of(dialect, job, outcome), outcome.headers)
 
 
-def finished(dialect: Dialect, job: Job, outcome: Outcome) -> ASGIResponse:
+def finished(dialect: Dialect, job: Job, state: State, outcome: Outcome) -> ASGIResponse:
     """The outcome as a poll's answer: never one that the documented polling loops cannot leave."""
     body = body_of(dialect, job, outcome)
-    if outcome.status < 400:  # noqa: PLR2004 - HTTP's line between success and error
-        headers = {**outcome.headers, "x-bf-async-status": State.SUCCEEDED.value}
-        return _json(dialect, job, outcome.status, dialect.fill_empty(body), headers)
-    state = State.CANCELLED if outcome.status == Cancelled.status else State.FAILED
-    # The job failed, the poll did not: an SDK that polls again would get the same answer.
-    headers = {**outcome.headers, "x-bf-async-status": state.value, "x-should-retry": "false"}
+    headers = {**outcome.headers, **async_status(state)}
+    if state is State.SUCCEEDED:
+        body = dialect.fill_empty(body)
+    else:  # the job failed, the poll did not: an SDK that polls again would get the same answer
+        headers["x-should-retry"] = "false"
     return _json(dialect, job, outcome.status, body, headers)
 
 
-def followed(answer: ASGIApp, then: Callable[[], Awaitable[object]]) -> ASGIApp:
-    """The answer, and what is done once all of it has gone to the connection."""
+def async_status(state: State) -> dict[str, str]:
+    """The header that tells how a job stands; whoever polls is told of one that expired unrun that it failed."""
+    told = State.FAILED if state is State.EXPIRED else state
+    return {"x-bf-async-status": told.value}
 
-    async def send(scope: Scope, receive: Receive, send: Send) -> None:
+
+def received(answer: ASGIApp, then: Callable[[], Awaitable[object]]) -> ASGIApp:
+    """The answer, and what is done once all of it has gone to the connection, unless the client had left before."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        gone = asyncio.create_task(left(receive))
+        await asyncio.wait((gone,), timeout=0)
+        if gone.done():
+            return
+        gone.cancel()
         await answer(scope, receive, send)
         await then()
 
-    return send
+    return app
+
+
+async def left(receive: Receive) -> None:
+    """Wait until the client has closed the connection; what is left of the request's body is dropped."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def pending(dialect: Dialect, job: Job, state: State, body: bytes = b"", *, waited: bool) -> ASGIResponse:
     """The placeholder of an accepted or unfinished job, `waited` for when the client wanted to; `body` as there."""
-    headers = {"x-bf-async-status": state.value}
+    headers = async_status(state)
     if waited:
         headers["retry-after-ms"] = str(PENDING_RETRY_MS)
     return _json(dialect, job, 200, dialect.placeholder(job, state, body), headers)
@@ -80,6 +97,11 @@ def streamed(
     """The job's events as they come."""
     headers = _headers(dialect, job, {**headers, "cache-control": "no-cache"})
     return ASGIStreamingResponse(iterator=events, media_type="text/event-stream", headers=headers)
+
+
+def done(dialect: Dialect, job: Job) -> ASGIResponse:
+    """The end of a stream that has been read to its end: upon 204 a browser's EventSource does not come back."""
+    return ASGIResponse(body=b"", status_code=204, headers=_headers(dialect, job, {}))
 
 
 def read(dialect: Dialect, body: bytes, headers: dict[str, str], status: int = 200) -> ASGIResponse:

@@ -8,6 +8,7 @@ import msgspec
 
 from api.answers import body_of
 from api.cached import debug
+from api.job_views import error_in
 from api.times import rfc3339
 from shared.bifrost_jobs import REQUEST_TYPES
 from shared.dialects.base import Dialect
@@ -17,13 +18,6 @@ _STATUS = {State.QUEUED: "pending", State.RUNNING: "processing", State.SUCCEEDED
 """Every other state is `failed` in Bifrost's words."""
 
 _encode = msgspec.json.Encoder().encode
-
-
-class _ErrorBody(msgspec.Struct):
-    error: msgspec.Raw
-
-
-_read_error = msgspec.json.Decoder(_ErrorBody).decode
 
 
 def job_object(dialect: Dialect, snapshot: Snapshot) -> bytes:
@@ -46,7 +40,7 @@ def _ending(dialect: Dialect, job: Job, state: State, outcome: Outcome) -> dict[
     body = body_of(dialect, job, outcome)
     if state is State.SUCCEEDED:
         return {"status_code": outcome.status, "result": _with_extra_fields(body, job, outcome)}
-    error = {"is_bifrost_error": False, "status_code": outcome.status, "error": _read_error(body).error}
+    error = {"is_bifrost_error": False, "status_code": outcome.status, "error": error_in(body)}
     return {"status_code": outcome.status, "error": error}
 
 

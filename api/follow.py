@@ -12,9 +12,9 @@ from litestar.types import ASGIApp
 from api.answers import plain, streamed
 from api.wait import Hub, Waiter
 from shared.dialects import DIALECTS
-from shared.errors import Cancelled, GatewayError, NotFound, StoreError
-from shared.jobs import Job, Notice, Outcome, State
-from shared.queue import Queue
+from shared.errors import GatewayError, NotFound, StoreError
+from shared.jobs import Job, Notice, State
+from shared.queue import Queue, cancelled_outcome
 from shared.sse import COMMENT, noted, write
 
 log = logging.getLogger("hermod.api")
@@ -43,7 +43,7 @@ class Follower:
         events = self._hub.follow(waiter)
         first = await anext(events)
         if isinstance(first, Notice) and first.state is not State.SUCCEEDED:
-            return plain(DIALECTS[job.dialect], job, first.outcome or Outcome(status=Cancelled.status))
+            return plain(DIALECTS[job.dialect], job, first.outcome or cancelled_outcome())
         if isinstance(first, Notice):
             raise NotFound("The events of this answer are no longer kept.", code="events_expired")
         headers, first = noted(first) if first else ({}, first)

@@ -9,6 +9,7 @@ import msgspec
 
 from shared.errors import InvalidRequest
 from shared.ids import digest
+from shared.queue_scripts import IDEMPOTENCY_S
 from shared.repeats import Asked, name_of
 from shared.settings import ClientSettings
 from shared.traces import valid
@@ -97,7 +98,7 @@ def wishes(headers: Mapping[str, str], client: ClientSettings) -> Wishes:
     return Wishes(
         submit=flag("x-bf-async", headers.get("x-bf-async")),
         poll_id=headers.get("x-bf-async-id", "").strip(),
-        ttl_s=_ttl(headers.get("x-bf-async-job-result-ttl"), client),
+        ttl_s=_ttl(headers, client),
         wait_s=_wait(headers),
         idempotency_key=headers.get("idempotency-key", ""),
         retried=retry_count.isascii() and retry_count.isdigit() and retry_count.strip("0") != "",
@@ -165,10 +166,12 @@ def _name(header: str, value: str) -> str:
     return value.strip()
 
 
-def _ttl(value: str | None, client: ClientSettings) -> int:
+def _ttl(headers: Mapping[str, str], client: ClientSettings) -> int:
     name = "x-bf-async-job-result-ttl"
+    value = headers.get(name)
     if value is None:
-        return client.async_job_result_ttl
+        # What a client's own key names is the same job for as long as the key is known.
+        return max(client.async_job_result_ttl, IDEMPOTENCY_S if headers.get("idempotency-key") else 0)
     text, longest = value.strip(), client.async_job_result_ttl_max
     digits = text.isascii() and text.isdigit() and len(text) <= len(str(longest))
     if not digits or not 0 < int(text) <= longest:

@@ -21,7 +21,7 @@ import msgspec
 from api.job_views import attempt_view, job_object, waiting_view
 from api.submit import Gateway
 from api.times import rfc3339
-from shared.errors import GatewayError, InvalidRequest
+from shared.errors import GatewayError, InvalidRequest, StoreError
 from shared.job_index import JobIndex, Standing
 from shared.jobs import Notice, Outcome, State
 from shared.sse import COMMENT, FrameReader, write
@@ -33,14 +33,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Cursor(NamedTuple):
-    """What a client has seen: that many entries of the job's list, and of its answer up to that frame of that piece."""
+    """What a client has seen: the job's entries up to that number, and of its answer up to that frame of that piece."""
 
-    entries: int = 0
+    entry: int = 0
     piece: int = 0
     frame: int = 0
 
     def __str__(self) -> str:
-        return f"{self.entries}-{self.piece}-{self.frame}"
+        return f"{self.entry}-{self.piece}-{self.frame}"
 
 
 def read_cursor(last_event_id: str | None) -> Cursor:
@@ -51,6 +51,11 @@ def read_cursor(last_event_id: str | None) -> Cursor:
     if len(numbers) != len(Cursor()) or not all(text.isascii() and text.isdigit() for text in numbers):
         raise InvalidRequest("Last-Event-ID: expected the id of an event of this job.", param="Last-Event-ID")
     return Cursor(*(int(text[:9]) for text in numbers))
+
+
+def seen_whole(standing: Standing, cursor: Cursor) -> bool:
+    """Whether the job has ended and the client been told so."""
+    return standing.state.final and cursor.entry >= _last(standing)
 
 
 async def job_events(gateway: Gateway, index: JobIndex, standing: Standing, cursor: Cursor) -> AsyncIterator[bytes]:
@@ -65,7 +70,8 @@ async def job_events(gateway: Gateway, index: JobIndex, standing: Standing, curs
                 for event in told.changes(standing):
                     yield event
                 if not (await asyncio.wait({coming}, timeout=LOOK_AGAIN_S))[0]:
-                    standing = await index.stand(job.id, job.owner)
+                    with contextlib.suppress(StoreError):  # the outage is not the client's affair: the job goes on
+                        standing = await index.stand(job.id, job.owner)
                     continue
                 piece = coming.result()
                 if isinstance(piece, Notice):
@@ -98,9 +104,10 @@ class _Told:
 
     def changes(self, standing: Standing) -> Iterator[bytes]:
         """Entries of the list that are new, and the place in line when it is."""
-        for kind, facts in _entries(standing)[self._at.entries :]:
-            self._at = self._at._replace(entries=self._at.entries + 1)
-            yield self._event(kind, _encode(facts))
+        for number, kind, facts in _entries(standing):
+            if number > self._at.entry:
+                self._at = self._at._replace(entry=number)
+                yield self._event(kind, _encode(facts))
         place = waiting_view(standing.waiting) if standing.waiting else None
         if place and place != self._place:
             yield write(_encode(place), "waiting")
@@ -121,17 +128,25 @@ class _Told:
         if standing.state is State.SUCCEEDED and not standing.job.stream and not self._at.piece and outcome:
             self._at = self._at._replace(piece=1, frame=1)
             yield self._event("answer", msgspec.json.format(outcome.body, indent=-1))
-        if self._at.entries == len(_entries(standing)):
-            self._at = self._at._replace(entries=self._at.entries + 1)
+        if not seen_whole(standing, self._at):
+            self._at = self._at._replace(entry=_last(standing))
             yield self._event(standing.state.value, job_object(standing))
 
     def _event(self, kind: str, data: bytes) -> bytes:
         return f"id: {self._at}\n".encode() + write(data, kind)
 
 
-def _entries(standing: Standing) -> list[tuple[str, dict[str, Any]]]:
-    """What the job went through so far, without its end."""
-    entries: list[tuple[str, dict[str, Any]]] = [("queued", {"at": rfc3339(standing.job.created_ms)})]
+def _entries(standing: Standing) -> list[tuple[int, str, dict[str, Any]]]:
+    """What the job went through so far, numbered, without its end.
+
+    The number of an attempt follows from the attempt's own: of many that only had to wait some are not kept.
+    """
+    entries: list[tuple[int, str, dict[str, Any]]] = [(1, "queued", {"at": rfc3339(standing.job.created_ms)})]
     if standing.started_ms is not None:
-        entries.append(("running", {"at": rfc3339(standing.started_ms)}))
-    return entries + [("attempt", attempt_view(attempt)) for attempt in standing.attempts]
+        entries.append((2, "running", {"at": rfc3339(standing.started_ms)}))
+    return entries + [(2 + attempt.number, "attempt", attempt_view(attempt)) for attempt in standing.attempts]
+
+
+def _last(standing: Standing) -> int:
+    """The number of the entry that tells the end of a job that has ended."""
+    return _entries(standing)[-1][0] + 1

@@ -121,9 +121,14 @@ def waiting_view(waiting: Waiting) -> dict[str, Any]:
     }
 
 
+def error_in(body: bytes) -> msgspec.Raw:
+    """The error of an error body, in the words of its surface."""
+    return _read_error(body).error
+
+
 def _error(outcome: Outcome) -> msgspec.Raw | None:
     """A job that could not even be read ends without a body."""
-    return _read_error(outcome.body).error if outcome.body else None
+    return error_in(outcome.body) if outcome.body else None
 
 
 def _time(unix_ms: int | None) -> str | None:

@@ -14,9 +14,6 @@ from shared.ids import uuid_of
 from shared.jobs import Job, Outcome, State
 from shared.queue import Queue
 
-CANCEL_WAIT_S = 3.0
-"""How long the answer to a cancel waits for the worker to let go of a running job: usually some milliseconds."""
-
 
 class Kept(NamedTuple):
     """A stored response's job as it stands, its request, and its outcome once there is one."""
@@ -68,13 +65,13 @@ class Stored:
             message = "Only a response created with `background: true` can be cancelled."
             raise InvalidRequest(message, param="response_id")
         if not kept.state.final:
-            await cancel(self._queue, self._hub, kept.job)
+            await self._hub.cancel(kept.job)
 
     async def delete(self, response_id: str, owner: str) -> None:
         """Forget the response, cancelling it before. Raises NotFound, Conflict when it goes on nevertheless."""
         job, state, _ = await self._look(response_id, owner)
         if not state.final:
-            await cancel(self._queue, self._hub, job)
+            await self._hub.cancel(job)
         if not await self._queue.forget(job):
             raise Conflict(f"{response_id} is still running; ask again in a moment.", code="response_in_progress")
 
@@ -96,12 +93,3 @@ class Stored:
             " (client.response_store_ttl says how long it is kept).",
             code="response_not_found",
         )
-
-
-async def cancel(queue: Queue, hub: Hub, job: Job) -> None:
-    """Cancel a job and wait for its end as its other waiters do: they are told before a cancel is acknowledged."""
-    with hub.waiting(job.id, job.owner) as waiter:
-        snapshot = await queue.look(job.id, hub.channel)
-        if not snapshot.state.final:
-            await queue.cancel(job)
-            await hub.outcome(waiter, CANCEL_WAIT_S)

@@ -11,7 +11,7 @@ from litestar import Request
 from litestar.types import ASGIApp
 from msgspec.structs import replace
 
-from api.answers import error_of, finished, followed, pending, plain
+from api.answers import error_of, finished, left, pending, plain, received
 from api.auth import Caller, Door, owns
 from api.cached import answered, cache_wish, planned, told_of
 from api.follow import Follower
@@ -22,17 +22,17 @@ from api.wait import Hub, Waiter
 from shared.bodies import Bodies
 from shared.dialects import DIALECTS
 from shared.dialects.base import Dialect, Head
-from shared.errors import CallerError, Cancelled, InvalidRequest, TooLarge
+from shared.errors import CallerError, InvalidRequest, TooLarge
 from shared.governance_estimates import hold_ahead
 from shared.governance_keyring import Keyring
-from shared.ids import job_id, now_ms, request_id
+from shared.ids import job_id, now_ms, request_id, uuid_of
 from shared.jobs import Job, Outcome, Snapshot, State
 from shared.json_bounds import SLICE, check_json
 from shared.lanes import Lane
 from shared.logs import about
 from shared.models import split_model
 from shared.prices import Prices
-from shared.queue import Queue, Submission, no_such_job
+from shared.queue import Queue, Submission, cancelled_outcome, no_such_job
 from shared.settings import Settings
 from shared.traces import current
 from shared.webhook_book import WebhookBook
@@ -74,7 +74,10 @@ class Gateway:
         if wish.poll_id:
             return await self._poll(dialect, operation, asker.owner, wish)
         job, body, detached = await self._read(request, dialect, operation, asker, wish)
-        return await self._submit(request, dialect, asker, job, body, wish, detached=detached)
+        if detached and not job.stream:
+            snapshot = await self._submit_detached(asker, job, body, wish)
+            return _standing(dialect, snapshot, wish, body)
+        return await self._submit_followed(request, dialect, asker, job, body, wish, detached=detached)
 
     async def submit(self, request: AnyRequest, dialect: Dialect, operation: str) -> Snapshot:
         """Submit the body of a POST as a job, asked for by a header or not; how it stands once the client has waited.
@@ -84,16 +87,17 @@ class Gateway:
         headers = dict(request.headers)
         asker, wish = self.door.caller(headers), replace(wishes(headers, self.settings.client), submit=True)
         job, body, _ = await self._read(request, dialect, operation, asker, wish)
-        submission = await self._push(asker, job, body, wish, waits=False, detached=True)
-        if wish.wait_s:
-            return await self.look(submission.job_id, dialect, operation, asker.owner, wish.wait_s)
-        return Snapshot(job=replace(job, id=submission.job_id), state=State.QUEUED)
+        snapshot = await self._submit_detached(asker, job, body, wish)
+        if wish.wait_s or snapshot.job.id == job.id:
+            return snapshot
+        return await self.look(snapshot.job.id, dialect, operation, asker.owner, 0)
 
     async def look(self, job_id: str, dialect: Dialect, operation: str, owner: str, wait_s: float) -> Snapshot:
         """The owner's job of that kind as it stands, after up to `wait_s` seconds unless it is final; outcome whole.
 
         Raises:
             NotFound: unknown, expired, another owner's or another kind's.
+            InvalidRequest: its answer was streamed, and is kept as events only.
         """
         with self.hub.waiting(job_id, owner) as waiter:
             for channel in (self.hub.channel if wait_s else "", ""):
@@ -107,7 +111,11 @@ class Gateway:
                 await self.hub.outcome(waiter, wait_s)
         if snapshot.outcome is None:
             return snapshot
-        return replace(snapshot, outcome=await self.bodies.whole(job.owner, job_id, snapshot.outcome))
+        outcome = await self.bodies.whole(job.owner, job_id, snapshot.outcome)
+        if job.stream and snapshot.state is State.SUCCEEDED and not outcome.body:
+            message = f"This answer was streamed; its events can be read at /v1/jobs/{job_id}/events."
+            raise InvalidRequest(message, code="job_streamed")
+        return replace(snapshot, outcome=outcome)
 
     async def _read(
         self, request: AnyRequest, dialect: Dialect, operation: str, asker: Caller, wish: Wishes
@@ -124,7 +132,8 @@ class Gateway:
             body = await self.stored.continued(body, head.previous, asker.owner)
         job = _job(dialect, operation, asker.owner, wish, head, forwarded(headers, client))
         if job.store and not wish.submit:
-            job = replace(job, ttl_s=client.response_store_ttl)
+            kept_s = client.response_store_ttl
+            job = replace(job, ttl_s=max(kept_s, job.ttl_s) if wish.idempotency_key else kept_s)
         job = planned(job, body, cache_wish(headers, self.settings.cache), self.settings)
         return job, body, wish.submit or head.background
 
@@ -139,7 +148,17 @@ class Gateway:
             raise error_of(dialect, job, outcome)
         return outcome
 
-    async def _submit(
+    async def _submit_detached(self, asker: Caller, job: Job, body: bytes, wish: Wishes) -> Snapshot:
+        """Submit a job that nobody need wait for; how it stands once the client has waited.
+
+        Of an earlier job that it joins only the id is true when the client does not wait.
+        """
+        submission = await self._push(asker, job, body, wish, waits=False, detached=True)
+        if wish.wait_s:
+            return await self.look(submission.job_id, DIALECTS[job.dialect], job.operation, asker.owner, wish.wait_s)
+        return Snapshot(job=replace(job, id=submission.job_id), state=State.QUEUED)
+
+    async def _submit_followed(
         self,
         request: AnyRequest,
         dialect: Dialect,
@@ -150,10 +169,9 @@ class Gateway:
         *,
         detached: bool,
     ) -> ASGIApp:
-        waits = not detached or job.stream or wish.wait_s > 0
         with contextlib.ExitStack() as stack:
             waiter = stack.enter_context(self.hub.waiting(job.id, job.owner))
-            submission = await self._push(asker, job, body, wish, waits=waits, detached=detached)
+            submission = await self._push(asker, job, body, wish, waits=True, detached=detached)
             if submission.cached is not None:
                 return answered(request.url.path, dialect, job, body, submission.cached)
             if not submission.new:
@@ -162,11 +180,6 @@ class Gateway:
                 job = replace(job, id=submission.job_id)
             if job.stream:
                 return await self.follower.answer(job, waiter, stack)
-            if detached:
-                outcome = await self._outcome(waiter, wish.wait_s) if waits else None
-                if outcome:
-                    return finished(dialect, job, outcome)
-                return pending(dialect, job, State.QUEUED, body, waited=waits)
             outcome = await self._outcome_or_leave(request, job, waiter)
             return plain(dialect, job, told_of(request.url.path, job, outcome))
 
@@ -207,21 +220,22 @@ class Gateway:
         return hold_ahead(asker.grant.limits(provider), job, body, partial(self._prices.cost, provider, model))
 
     async def _poll(self, dialect: Dialect, operation: str, owner: str, wish: Wishes) -> ASGIApp:
-        snapshot = await self.look(wish.poll_id, dialect, operation, owner, wish.wait_s)
-        if snapshot.outcome:
-            answer = finished(dialect, snapshot.job, snapshot.outcome)
-            return followed(answer, partial(self.queue.forget, snapshot.job)) if wish.read_once else answer
-        return pending(dialect, snapshot.job, snapshot.state, waited=wish.wait_s > 0)
+        # What a background response shows as its id is the response's, and is sent back like any other.
+        snapshot = await self.look(uuid_of(wish.poll_id), dialect, operation, owner, wish.wait_s)
+        answer = _standing(dialect, snapshot, wish)
+        if snapshot.outcome and wish.read_once:
+            return received(answer, partial(self.queue.forget, snapshot.job))
+        return answer
 
-    async def _outcome(self, waiter: Waiter, timeout_s: float | None = None) -> Outcome | None:
+    async def _outcome(self, waiter: Waiter) -> Outcome | None:
         """The outcome with its body, as `Hub.outcome`."""
-        outcome = await self.hub.outcome(waiter, timeout_s)
+        outcome = await self.hub.outcome(waiter)
         return outcome and await self.bodies.whole(waiter.owner, waiter.job_id, outcome)
 
     async def _outcome_or_leave(self, request: AnyRequest, job: Job, waiter: Waiter) -> Outcome:
         """Wait for the outcome; a client that disconnects meanwhile cancels its job."""
         done = asyncio.create_task(self._outcome(waiter))
-        gone = asyncio.create_task(_disconnected(request))
+        gone = asyncio.create_task(left(request.receive))
         try:
             await asyncio.wait((done, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -230,7 +244,14 @@ class Gateway:
                 done.cancel()
                 self.follower.leave(job)
         outcome = await done if done.done() else None
-        return outcome or Outcome(status=Cancelled.status)
+        return outcome or cancelled_outcome()
+
+
+def _standing(dialect: Dialect, snapshot: Snapshot, wish: Wishes, body: bytes = b"") -> ASGIApp:
+    """The job as a poll shows it; `body` as for the placeholder."""
+    if snapshot.outcome:
+        return finished(dialect, snapshot.job, snapshot.state, snapshot.outcome)
+    return pending(dialect, snapshot.job, snapshot.state, body, waited=wish.wait_s > 0)
 
 
 def _job(dialect: Dialect, operation: str, owner: str, wish: Wishes, head: Head, headers: dict[str, str]) -> Job:
@@ -246,7 +267,7 @@ def _job(dialect: Dialect, operation: str, owner: str, wish: Wishes, head: Head,
         headers=headers,
         request_id=request_id(),
         created_ms=now,
-        ttl_s=wish.ttl_s if wish.submit else PLAIN_TTL_S,
+        ttl_s=wish.ttl_s if wish.submit or wish.idempotency_key else PLAIN_TTL_S,
         deadline_ms=now + int((ASYNC_DEADLINE_S if detached else wish.patience_s) * 1000),
         lane=Lane.ASYNC if detached else Lane.INTERACTIVE,
         store=head.store or head.background,
@@ -270,8 +291,3 @@ async def whole_json(request: AnyRequest, limit_mb: int) -> bytes:
     else:
         check_json(body)
     return body
-
-
-async def _disconnected(request: AnyRequest) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

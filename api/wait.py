@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Iterator
 
 from shared.errors import GatewayError, NotFound, StoreError
 from shared.job_values import unpack_told
-from shared.jobs import Notice, Outcome
+from shared.jobs import Job, Notice, Outcome
 from shared.queue import Queue
 from shared.sealing import TOUCHED, unreadable
 from shared.stores.redis import listen
@@ -22,6 +22,8 @@ HEARTBEAT_S = 15.0
 """Longest silence on a stream; load balancers cut after 30 to 120 s."""
 AGAIN_S = 0.2
 """Pause before Redis is asked again what was missed: the job goes on, and its client need not hear of an outage."""
+CANCEL_WAIT_S = 3.0
+"""How long the answer to a cancel waits for the worker to let go of a running job: usually some milliseconds."""
 MAX_BEHIND = 256
 """Pieces kept in memory for a slow reader; beyond, they are read from Redis again."""
 
@@ -41,6 +43,8 @@ class Waiter:
 
     Attributes:
         owner: whose job it has to be, or nothing of it can be read.
+        final: the notice of the end, once it is known.
+        behind: what was told is not all there is; Redis has it.
     """
 
     def __init__(self, job_id: str, owner: str) -> None:
@@ -124,22 +128,32 @@ class Hub:
                 del self._waiters[job_id]
 
     async def outcome(self, waiter: Waiter, timeout_s: float | None = None) -> Outcome | None:
-        """Wait until the job is final; None after `timeout_s`.
+        """Wait until the job is final; None after `timeout_s`, sooner when the process is being stopped.
 
         Raises:
             StoreError: its record is gone.
-            Stopping: the process is being stopped.
+            Stopping: the process is being stopped, and the client cannot do without the outcome: no `timeout_s`.
             GatewayError: the outcome cannot be read.
         """
         loop = asyncio.get_running_loop()
         deadline = None if timeout_s is None else loop.time() + timeout_s
         while waiter.final is None:
             left_s = None if deadline is None else max(0.0, deadline - loop.time())
+            if self.stopping and deadline is not None:
+                return None
             if waiter.behind and left_s != 0.0:
                 await self._catch_up(waiter)
             elif await waiter.news(left_s) is None:
                 return None
         return waiter.final.outcome
+
+    async def cancel(self, job: Job) -> None:
+        """Cancel a job and wait for its end as its other waiters do: they are told before a cancel is acknowledged."""
+        with self.waiting(job.id, job.owner) as waiter:
+            snapshot = await self._queue.look(job.id, self.channel)
+            if not snapshot.state.final:
+                await self._queue.cancel(job)
+                await self.outcome(waiter, CANCEL_WAIT_S)
 
     async def follow(self, waiter: Waiter, seen: int = 0) -> AsyncGenerator[bytes | Notice | None]:
         """The job's event stream in order: pieces, None after HEARTBEAT_S of silence, last the final notice.

@@ -42,7 +42,7 @@ local function one(id)
   elseif state == 'succeeded' or state == 'failed' or state == 'expired' then
     outcome = redis.call('HGET', record, 'outcome')
   end
-  return {spec, state, attempts, started, ended, due_ms, position or false, capped or false, outcome, why}
+  return {spec, state, attempts, started, ended, due_ms, position, capped, outcome, why}
 end
 """.replace("POSITION_MOST", str(POSITION_MOST))
 )

@@ -144,18 +144,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as the records hold it at one instant.
+    """A job as whoever waits for it sees it, at one instant; `Standing` is what its owner sees.
 
     Attributes:
         outcome: set in a final state.
-        attempts: tries so far.
         ended_ms: Unix milliseconds of the end, None before.
     """
 
     job: Job
     state: State
     outcome: Outcome | None = None
-    attempts: tuple[Attempt, ...] = ()
     ended_ms: int | None = None
 
 

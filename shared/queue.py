@@ -3,9 +3,10 @@
 Keys (one Redis, not Redis Cluster: arq's key names carry no hash tag), besides those of `shared/lanes.py`:
 
     hermod:job:<id>     hash: spec body state attempts outcome waiters detached store lane owner weight cap deadline
-                        crashes cancel ended_by why hooks hit; Unix ms of the first claim, of when it came due again,
-                        and of the end: started due ended; what its first claim reserves on its caller's meters, the
-                        worker that did, and which meters have counted what: reserves holder asked:<id>:<meter>
+                        crashes cancel hurry ended_by why hooks hit; Unix ms of the first claim, of when it came due
+                        again, and of the end: started due ended; what its first claim reserves on its caller's
+                        meters, the worker that did, and which meters have counted what: reserves holder
+                        asked:<id>:<meter>
     hermod:owned:<owner>  sorted set of the owner's detached jobs, for listing them; score = Unix ms of creation
     hermod:recent       sorted set of all owners' newest detached jobs, for operators; score = Unix ms of creation
     hermod:failures     the same of the jobs that last failed or expired, detached or not; score = Unix ms of the end
@@ -25,7 +26,7 @@ from typing import NamedTuple
 import msgspec
 
 from shared.answer_store import AnswerStore
-from shared.errors import GatewayError, LimitExceeded, NotFound
+from shared.errors import Cancelled, GatewayError, LimitExceeded, NotFound
 from shared.governance_meters import Limits, refusal
 from shared.ids import digest, now_ms
 from shared.job_values import JobValues, Told, notice, pack, unpack_job
@@ -116,8 +117,8 @@ def arq_record(job_id: str, created_ms: int) -> bytes:
 
 
 def cancelled_outcome() -> Outcome:
-    """499 is what the Anthropic SDK maps to its ClientClosedRequestError; both SDKs leave it alone."""
-    return Outcome(status=499)
+    """What a cancelled job ends with; its body is rendered where it is read, see `api/answers.py`."""
+    return Outcome(status=Cancelled.status)
 
 
 class Queue:
@@ -193,7 +194,7 @@ class Queue:
             NotFound: unknown or expired.
             GatewayError: its outcome cannot be read.
         """
-        spec, state, outcome, attempts, _, ended = await self._store.run(LOOK, job_id, waiter)
+        spec, state, outcome, _, ended = await self._store.run(LOOK, job_id, waiter)
         if spec is None:
             raise no_such_job()
         job = unpack_job(spec)
@@ -201,7 +202,6 @@ class Queue:
             job=job,
             state=State(state.decode()),
             outcome=self._values.read_outcome(job, outcome),
-            attempts=self._values.listed_attempts(job, attempts),
             ended_ms=int(ended) if ended else None,
         )
 

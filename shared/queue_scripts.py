@@ -22,7 +22,7 @@ KEPT_BODY_BYTES = 16_384
 provider's outage must not fill the memory with what was asked meanwhile."""
 
 # A retry of a request that already became a job joins that job, unless it was cancelled: the client that
-# gave up and cancelled is the very one that asks again.
+# gave up and cancelled is the very one that asks again. A detached one that joins a plain request's job detaches it.
 #
 # A listing is trimmed, and given its time to live anew, by an owner's only job in hand and by every 16th of a busy one
 # (ids are random): on a busy gateway it costs a submit little more than the one ZADD.
@@ -39,9 +39,10 @@ local NEVER_DUE = 1e13
 local accepted, payloads, recent = {}, {}, {}
 
 local function settle()
-  if #accepted == 0 then return end
-  redis.call('MSET', unpack(payloads))
-  redis.call('ZADD', 'arq:queue', unpack(accepted))
+  if #accepted > 0 then
+    redis.call('MSET', unpack(payloads))
+    redis.call('ZADD', 'arq:queue', unpack(accepted))
+  end
   if #recent == 0 then return end
   redis.call('ZADD', 'hermod:recent', unpack(recent))
   if redis.call('ZCARD', 'hermod:recent') >= RECENT_MOST + 1000 then
@@ -49,22 +50,37 @@ local function settle()
   end
 end
 
-local function join(other, waiter)
+local function list(id, owner, created, is_trimmed)
+  local owned = 'hermod:owned:' .. owner
+  redis.call('ZADD', owned, created, id)
+  recent[#recent + 1] = created
+  recent[#recent + 1] = id
+  if not is_trimmed then return end
+  redis.call('ZREMRANGEBYRANK', owned, 0, -LISTED_MOST - 1)
+  redis.call('EXPIRE', owned, LISTED_S)
+end
+
+local function join(other, waiter, detached)
   local record = 'hermod:job:' .. other
-  local state, cancel, waiters = unpack(redis.call('HMGET', record, 'state', 'cancel', 'waiters'))
+  local state, cancel, waiters, before, owner, spec = unpack(redis.call(
+    'HMGET', record, 'state', 'cancel', 'waiters', 'detached', 'owner', 'spec'))
   if not state or state == 'cancelled' or cancel then return nil end
-  if waiter ~= '' and (state == 'queued' or state == 'running') then
-    redis.call('HSET', record, 'waiters', (waiters or '') .. waiter .. ' ')
+  if state == 'queued' or state == 'running' then
+    if waiter ~= '' then redis.call('HSET', record, 'waiters', (waiters or '') .. waiter .. ' ') end
+    if detached == '1' and before ~= '1' then
+      redis.call('HSET', record, 'detached', '1')
+      list(other, owner, cmsgpack.unpack(spec).created_ms, true)
+    end
   end
   return {'joined', other}
 end
 
-local function named_before(idem, what, waiter)
+local function named_before(idem, what, waiter, detached)
   local held = redis.call('GET', idem)
   if not held then return nil end
   local other, held_what = string.match(held, '^(%S+) (%S+)$')
   if held_what ~= what then return {'conflict', other} end
-  return join(other, waiter)
+  return join(other, waiter, detached)
 end
 
 local function refused(id, lane, limits)
@@ -82,10 +98,10 @@ local function one(id, spec, body, arq_job, waiter, what, look, name, detached, 
   if redis.call('EXISTS', record) == 1 then return {'new', id} end
   local earlier
   if name ~= '' then
-    earlier = named_before(idem, what, waiter)
+    earlier = named_before(idem, what, waiter, detached)
   elseif look == '1' then
     local other = redis.call('GET', same)
-    earlier = other and join(other, waiter)
+    earlier = other and join(other, waiter, detached)
   end
   if earlier then return earlier end
   local answer = cached ~= '' and redis.call('GET', 'hermod:cached:' .. cached)
@@ -108,16 +124,7 @@ local function one(id, spec, body, arq_job, waiter, what, look, name, detached, 
   accepted[#accepted + 1] = id
   payloads[#payloads + 1] = 'arq:job:' .. id
   payloads[#payloads + 1] = arq_job
-  if detached == '1' then
-    local owned = 'hermod:owned:' .. owner
-    redis.call('ZADD', owned, created, id)
-    recent[#recent + 1] = created
-    recent[#recent + 1] = id
-    if unfinished == 1 or string.sub(id, 1, 1) == '0' then
-      redis.call('ZREMRANGEBYRANK', owned, 0, -LISTED_MOST - 1)
-      redis.call('EXPIRE', owned, LISTED_S)
-    end
-  end
+  if detached == '1' then list(id, owner, created, unfinished == 1 or string.sub(id, 1, 1) == '0') end
   line_up(id, lane, owner)
   return {'new', id}
 end
@@ -175,10 +182,10 @@ LOOK = Script(
     """
 local function one(id, waiter)
   local record = 'hermod:job:' .. id
-  local fields = redis.call('HMGET', record, 'spec', 'state', 'outcome', 'attempts', 'waiters', 'ended')
+  local fields = redis.call('HMGET', record, 'spec', 'state', 'outcome', 'waiters', 'ended')
   local unfinished = fields[2] == 'queued' or fields[2] == 'running'
-  if waiter ~= '' and unfinished and not string.find(fields[5] or '', waiter, 1, true) then
-    redis.call('HSET', record, 'waiters', (fields[5] or '') .. waiter .. ' ')
+  if waiter ~= '' and unfinished and not string.find(fields[4] or '', waiter, 1, true) then
+    redis.call('HSET', record, 'waiters', (fields[4] or '') .. waiter .. ' ')
   end
   return fields
 end

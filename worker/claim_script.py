@@ -129,7 +129,7 @@ end
 local function take(id, payload, worker, fence, now, lease)
   local record = 'hermod:job:' .. id
   local fields = redis.call('HMGET', record, 'state', 'owner', 'cap', 'spec', 'body', 'attempts', 'crashes', 'deadline',
-                            'started', 'reserves')
+                            'started', 'reserves', 'cancel')
   if fields[1] ~= 'queued' then return nil end
   if not payload then
     forget(id, fields[2])
@@ -146,7 +146,7 @@ local function take(id, payload, worker, fence, now, lease)
   local first = not fields[9] and not late
   local held = first and fields[10] and hold_first(worker, id, record, fields[10], now) or ''
   return {id, fence, payload, fields[4] or '', fields[5] or '', fields[6] or '', fields[7] or '0', late and '1' or '0',
-          fields[9] and '1' or '0', held}
+          fields[9] and '1' or '0', fields[11] and '1' or '0', held}
 end
 
 local function one(count, lease, worker, chores, async, batch, detached, lower)

@@ -31,7 +31,7 @@ class LeaseLost(Exception):
 
 
 class Ending(Enum):
-    """Why a running job's task was cancelled."""
+    """Why a running job's task was cancelled, or is to do nothing."""
 
     LOST = "lost"
     CANCELLED = "cancelled"
@@ -70,7 +70,7 @@ class Lease:
             until a call takes it; empty for nothing.
         record: id of the record it belongs to, its own.
         give_up_slot: what is left to do takes no provider; another job may be claimed in its place.
-        ending: set before the job's task is cancelled.
+        ending: set before the job's task is cancelled, or from the start: it was cancelled under the lease before.
         state: in which the job ended by this lease, once it has.
     """
 
@@ -78,7 +78,7 @@ class Lease:
 
     def __init__(self, store: RedisStore, claimed: list[bytes]) -> None:
         job_id, self.fence, self._payload, self._spec, self.body, self._attempts, *facts, self.hold = claimed
-        crashes, late, again = facts
+        crashes, late, again, cancelled = facts
         self._store = store
         self._ttl_s = REFUSED_TTL_S
         self._values = JobValues(store.seal)
@@ -89,7 +89,7 @@ class Lease:
         self.late = late == b"1"
         self.again = again == b"1"
         self.give_up_slot: Callable[[], None] = _keep_slot
-        self.ending: Ending | None = None
+        self.ending = Ending.CANCELLED if cancelled == b"1" else None
         self.state: State | None = None
 
     @property
@@ -162,7 +162,7 @@ class Lease:
             except StoreError:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(AGAIN_S)
             else:
                 if not accepted:
                     raise LeaseLost(self.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.lanes import LUA
+from shared.lanes import CLOCK, LUA
 from shared.queue_scripts import STAYS
 from shared.stores.redis import Script
 from shared.webhook_scripts import TELL
@@ -16,11 +16,11 @@ MOST_PIECES = 65_536
 """Pieces kept of one stream, about 16 MiB of tokens sent one by one: no provider can fill Redis with one answer."""
 
 RENEW = Script(
-    """
+    CLOCK
+    + """
 local function one(id, fence, lease)
   if redis.call('GET', 'arq:in-progress:' .. id) ~= fence then return 'lost' end
-  local t = redis.call('TIME')
-  redis.call('ZADD', 'hermod:later', 'XX', t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(lease), id)
+  redis.call('ZADD', 'hermod:later', 'XX', clock_ms() + tonumber(lease), id)
   return redis.call('HEXISTS', 'hermod:job:' .. id, 'cancel') == 1 and 'cancelled' or 'held'
 end
 """,

@@ -191,6 +191,9 @@ class LeaseWorker(Worker):
         if call is None:
             await self._refuse(lease)
             return
+        if lease.ending:
+            await self._ended_early(lease)
+            return
         try:
             if hasattr(lease, "job"):
                 await self.functions[call.f].coroutine({**self.ctx, "lease": lease}, *call.a, **call.k)

@@ -7,11 +7,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.types import ASGIApp
 
-from api.answers import read, streamed
+from api.answers import done, read, streamed
 from api.headers import wishes
-from api.job_events import job_events, read_cursor
+from api.job_events import job_events, read_cursor, seen_whole
 from api.job_views import job_object, listing, read_page
-from api.stored import cancel
 from api.submit import AnyRequest, Gateway
 from shared.dialects.openai_chat import OPENAI_CHAT
 from shared.job_index import JobIndex, Standing
@@ -42,9 +41,11 @@ def routes(gateway: Gateway, index: JobIndex) -> list[HTTPRouteHandler]:
 
     @get("/v1/jobs/{job_id:str}/events")
     async def follow_job(request: AnyRequest, job_id: str) -> ASGIApp:
-        """The job as it happens, and its answer; resumable by `Last-Event-ID`."""
+        """The job as it happens, and its answer; resumable by `Last-Event-ID`, with nothing (204) after its end."""
         standing = await index.stand(job_id, _owner(gateway, request))
         cursor = read_cursor(request.headers.get("last-event-id"))
+        if seen_whole(standing, cursor):
+            return done(OPENAI_CHAT, standing.job)
         return streamed(OPENAI_CHAT, standing.job, job_events(gateway, index, standing, cursor))
 
     @post("/v1/jobs/{job_id:str}/cancel", status_code=200)
@@ -52,7 +53,7 @@ def routes(gateway: Gateway, index: JobIndex) -> list[HTTPRouteHandler]:
         """Cancel; a finished job stays what it is. The answer is the job."""
         standing = await index.stand(job_id, _owner(gateway, request))
         if not standing.state.final:
-            await cancel(gateway.queue, gateway.hub, standing.job)
+            await gateway.hub.cancel(standing.job)
             standing = await index.stand(job_id, standing.job.owner)
         return _shown(standing)
 

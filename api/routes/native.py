@@ -7,7 +7,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from api import model_lists
-from api.answers import read
+from api.answers import async_status, read
 from api.async_jobs import job_object
 from api.headers import refuse_async, wishes
 from api.submit import AnyRequest, Gateway
@@ -44,13 +44,14 @@ def routes(gateway: Gateway) -> list[HTTPRouteHandler]:
 
     @post(list(ASYNC), status_code=202)
     async def submit(request: AnyRequest) -> ASGIApp:
-        """Submit a job."""
+        """Submit a job; the answer is 202 when the client does not wait, even where it joins one that has ended."""
         dialect, operation = ASYNC[request.url.path]
         try:
             snapshot = await gateway.submit(request, dialect, operation)
         except NotAuthenticated as error:
             raise InvalidRequest(error.message, code=error.code) from error  # as Bifrost's own tests expect
-        return _shown(dialect, snapshot)
+        waited = wishes(dict(request.headers), gateway.settings.client).wait_s
+        return _shown(dialect, snapshot, ended=snapshot.state.final and waited > 0)
 
     @get([f"{path}/{{job_id:str}}" for path in ASYNC])
     async def show(request: AnyRequest, job_id: str) -> ASGIApp:
@@ -62,12 +63,13 @@ def routes(gateway: Gateway) -> list[HTTPRouteHandler]:
             owner = gateway.door.caller(headers).owner
         except NotAuthenticated as error:
             raise no_such_job() from error  # as Bifrost's own tests expect
-        return _shown(dialect, await gateway.look(job_id, dialect, operation, owner, wish.wait_s))
+        snapshot = await gateway.look(job_id, dialect, operation, owner, wish.wait_s)
+        return _shown(dialect, snapshot, ended=snapshot.state.final)
 
     return [list_models, retrieve_model, submit, show]
 
 
-def _shown(dialect: Dialect, snapshot: Snapshot) -> ASGIApp:
-    """202 until the job has ended, however it has."""
-    headers = {"x-bf-job-id": snapshot.job.id, "x-bf-async-status": snapshot.state.value}
-    return read(dialect, job_object(dialect, snapshot), headers, status=200 if snapshot.state.final else 202)
+def _shown(dialect: Dialect, snapshot: Snapshot, *, ended: bool) -> ASGIApp:
+    """202, or 200 where the client asked how the job ended, however it has."""
+    headers = {"x-bf-job-id": snapshot.job.id, **async_status(snapshot.state)}
+    return read(dialect, job_object(dialect, snapshot), headers, status=200 if ended else 202)

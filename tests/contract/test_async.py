@@ -2,6 +2,7 @@
 
 import threading
 import uuid
+from datetime import datetime
 from typing import Any
 
 import anthropic
@@ -67,6 +68,14 @@ def test_the_openai_sdk_submits_and_polls(gpt: openai.OpenAI, model):
     assert answer.choices[0].finish_reason == "stop"
 
 
+@pytest.mark.parametrize("header", [{"x-bf-async": "true"}, {}], ids=["a job too", "in the background only"])
+def test_a_background_response_is_polled_by_the_id_that_it_shows(gateway: Gateway, header):
+    path, body = "/openai/responses", {"model": GPT, "input": "Hello", "background": True}
+    shown = ask(gateway.url, "POST", path, body, header).json["id"]
+    done = ask(gateway.url, "POST", path, b"", {"x-bf-async-id": shown, "prefer": "wait=60"})
+    assert (done.json["status"], done.json["id"]) == ("completed", shown)
+
+
 @BOTH
 def test_a_finished_job_may_be_polled_with_any_body_and_always_answers_the_same(gateway: Gateway, surface):
     job = submit(gateway, surface, BODIES[surface]()).json["id"]
@@ -112,6 +121,27 @@ def test_an_outcome_that_is_to_be_deleted_on_read_can_be_read_once(gateway: Gate
 
 
 @BOTH
+def test_an_outcome_is_not_deleted_for_a_reader_who_left_before_it_came(gateway: Gateway, surface):
+    job = submit(gateway, surface, BODIES[surface](model="sim-latency-2000")).json["id"]
+    headers = {"x-bf-async-id": job, "x-bf-async-delete-on-read": "true", "prefer": "wait=60"}
+    with pytest.raises(TimeoutError):
+        ask(gateway.url, "POST", PATHS[surface], b"", headers, timeout_s=0.5)
+    ended = ask(gateway.url, "GET", f"/v1/jobs/{job}", headers={"prefer": "wait=60"})
+    assert ended.json["status"] == "succeeded"
+    settled = submit(gateway, surface, BODIES[surface](), prefer="wait=60")  # what the end has set off is over by now
+    assert settled.headers["x-bf-async-status"] == "succeeded"
+    assert poll(gateway, surface, job).json[EMPTY[surface]]
+
+
+@BOTH
+def test_a_poll_of_an_answer_that_was_streamed_says_where_it_is(gateway: Gateway, surface):
+    streamed = ask(gateway.url, "POST", PATHS[surface], BODIES[surface](stream=True))
+    answer = poll(gateway, surface, streamed.headers["x-bf-job-id"])
+    assert answer.status == 400
+    assert f"/v1/jobs/{streamed.headers['x-bf-job-id']}/events" in answer.json["error"]["message"]
+
+
+@BOTH
 @pytest.mark.parametrize("header", [{"prefer": "wait=60"}, {"x_bf_async_wait": "60"}])
 def test_a_submit_that_waits_gets_the_answer_itself(gateway: Gateway, surface, header):
     answer = submit(gateway, surface, BODIES[surface](model="sim-latency-300"), **header)
@@ -151,6 +181,39 @@ def test_an_idempotency_key_names_one_job_and_refuses_another_body(gateway: Gate
     assert (other.status, other.headers["x-should-retry"]) == (409, "false")
     polled(gateway, surface, first)
     assert len(ledger.calls(user)) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "kept_s"),
+    [
+        ({"x-bf-async": "true"}, 86_400),
+        ({}, 86_400),
+        ({"x-bf-async": "true", "x-bf-async-job-result-ttl": "7200"}, 7200),
+    ],
+    ids=["async", "plain", "as long as it says"],
+)
+@BOTH
+def test_what_an_idempotency_key_names_is_kept_as_long_as_the_key(gateway: Gateway, surface, user, header, kept_s):
+    headers = {"idempotency-key": user, "prefer": "wait=60", **header}
+    job = ask(gateway.url, "POST", PATHS[surface], marked(surface, user), headers).headers["x-bf-job-id"]
+    shown = eventually(
+        lambda: (found := ask(gateway.url, "GET", f"/v1/jobs/{job}").json)["completed_at"] and found,
+        DONE_WITHIN_S,
+        "the job has not ended",
+    )
+    expires, completed = (datetime.fromisoformat(shown[name]) for name in ("expires_at", "completed_at"))
+    assert (expires - completed).total_seconds() == kept_s
+
+
+@BOTH
+def test_a_submit_that_joins_a_job_and_waits_gets_its_answer(gateway: Gateway, surface, user):
+    body = marked(surface, user)
+    job = submit(gateway, surface, body, idempotency_key=user).json["id"]
+    done = polled(gateway, surface, job)
+    assert submit(gateway, surface, body, idempotency_key=user).json["id"] == job
+    again = submit(gateway, surface, body, idempotency_key=user, prefer="wait=60")
+    assert (again.status, again.body) == (200, done.body)
+    assert (again.headers["x-bf-job-id"], again.headers["x-bf-async-status"]) == (job, "succeeded")
 
 
 @BOTH

@@ -57,8 +57,16 @@ def test_a_failed_job_ends_with_its_error(gateway: Gateway):
 def test_whoever_comes_back_misses_nothing_and_sees_nothing_twice(gateway: Gateway):
     job_id = submit(gateway, "openai/sim-latency-100")
     whole = [event for event in events(gateway, job_id) if event[0]]
-    for seen in range(len(whole)):
+    for seen in range(len(whole) - 1):
         assert events(gateway, job_id, whole[seen][0]) == whole[seen + 1 :]
+
+
+def test_whoever_comes_back_after_the_end_is_told_not_to(gateway: Gateway):
+    job_id = submit(gateway, "openai/sim-words-1")
+    last, _, _ = events(gateway, job_id)[-1]
+    answer = ask(gateway.url, "GET", f"/v1/jobs/{job_id}/events", headers={"last-event-id": last})
+    assert (answer.status, answer.body) == (204, b"")
+    assert answer.headers["x-bf-job-id"] == job_id
 
 
 def test_the_answers_own_events_are_told_and_resumed(gateway: Gateway):

@@ -153,6 +153,16 @@ def test_an_outcome_is_kept_as_long_as_asked(gateway: Gateway, operation):
     assert_refused(bad, 400, TTL)
 
 
+def test_a_submit_that_joins_a_job_shows_that_job(gateway: Gateway, user):
+    body = {"model": "openai/sim-latency-1", **ASKED["chat/completions"], "user": user}
+    first, joined = (
+        ask(gateway.url, "POST", "/v1/async/chat/completions", body, {"idempotency-key": user, **wait})
+        for wait in ({"prefer": "wait=60"}, {})
+    )
+    assert (first.status, joined.status) == (200, 202)
+    assert joined.body == first.body
+
+
 def test_a_job_calls_the_provider_once_however_often_it_is_polled(gateway: Gateway, ledger: Ledger, user):
     body = {"model": "openai/sim-latency-300", **ASKED["chat/completions"], "user": user}
     job = ask(gateway.url, "POST", "/v1/async/chat/completions", body).json["id"]

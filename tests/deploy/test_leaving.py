@@ -236,6 +236,21 @@ async def test_a_stream_that_outlasts_the_grace_ends_with_an_error_and_its_job_g
     await expect_one_call_that_ended(start.ledger, "long")
 
 
+async def test_a_submit_that_waits_is_told_of_its_job_when_the_process_has_to_stop(start, pair):
+    balancer, api = pair
+    headers = {"x-bf-async": "true", "prefer": "wait=60"}
+    body = {**SLOW, "model": "sim-latency-6000+words-5", "metadata": {"user_id": "waits"}}
+    async with httpx.AsyncClient(timeout=90) as client:
+        asking = asyncio.create_task(client.post(f"{balancer.url}/anthropic/v1/messages", json=body, headers=headers))
+        await told_to_stop_when_called(api, start.ledger, "waits")
+        accepted = await asking
+        assert (accepted.status_code, accepted.json()["content"]) == (200, [])
+        poll = {"x-bf-async-id": accepted.json()["id"], "prefer": "wait=60"}
+        answer = await client.post(f"{balancer.url}/anthropic/v1/messages", json={}, headers=poll)
+    assert answer.json()["content"]
+    await expect_one_call_that_ended(start.ledger, "waits")
+
+
 async def test_a_client_that_leaves_while_the_process_is_stopping_still_cancels_its_job(start):
     api, _ = start("api", "--grace", "300").until_up(), start("worker").until_up("/ready")
     async with httpx.AsyncClient() as client:

@@ -16,14 +16,16 @@ from arq.jobs import JobStatus
 
 from shared.errors import Conflict, NotFound, StoreError
 from shared.ids import job_id, now_ms
+from shared.job_index import JobIndex
 from shared.job_values import unpack_told
 from shared.jobs import Job, Outcome, State
 from shared.lanes import QUEUE, WAKE, Lane
-from shared.queue import Queue
+from shared.queue import WORKERS, Queue
 from shared.queue_scripts import LISTED
 from shared.settings import WorkerSettings
 from shared.stores.redis import listen
 from tests.integration.conftest import AT_ONCE_S, until
+from worker.claim_script import CLAIM
 from worker.lease import Lease, LeaseLost
 from worker.leases import LeaseWorker
 
@@ -244,6 +246,22 @@ async def test_a_cancel_that_comes_while_the_job_is_put_off_ends_it(store):
     assert await store.call("ZCARD", "hermod:later") == 0
 
 
+async def test_a_cancel_outlives_the_worker_that_was_to_hear_of_it(store):
+    queue, job, runs = Queue(store), a_job(), []
+    await store.call("ZADD", WORKERS, now_ms() + 60_000, "another")  # or the lease would be spared as in an outage
+    await queue.submit(job, b"", waiter="")
+    [_], *_ = await store.run(CLAIM, 1, 1, "a worker that dies")
+    await queue.cancel(job)
+
+    async def run(lease):
+        runs.append(lease)
+        await answer(lease)
+
+    async with working(store, run):
+        await until(lambda: is_final(queue, job))
+    assert (await state_of(queue, job), runs) == (State.CANCELLED, [])
+
+
 async def test_an_owners_listing_is_bounded_and_holds_detached_jobs_only(store):
     queue, owned = Queue(store), "hermod:owned:anonymous"
     await queue.submit(a_job(), b"", waiter="")
@@ -269,6 +287,17 @@ async def test_a_client_that_leaves_cancels_only_what_nobody_else_wants(store, d
         await queue.submit(a_job(), b"", waiter="api-1", idempotency_key="k")
     await queue.cancel(job, leaving="api-1")
     assert await state_of(queue, job) is expected
+
+
+async def test_a_job_that_was_joined_to_be_polled_outlives_the_client_that_waited_for_it(store):
+    queue, job = Queue(store), a_job()
+    await queue.submit(job, b"", waiter="api-1", idempotency_key="k")
+    await queue.submit(a_job(), b"", waiter="", detached=True, idempotency_key="k")
+    await queue.cancel(job, leaving="api-1")
+    assert await state_of(queue, job) is State.QUEUED
+    listed = await JobIndex(store).owned(job.owner, after=None, state=None, count=10)
+    assert [standing.job.id for standing in listed] == [job.id]
+    assert await store.call("ZSCORE", "hermod:recent", job.id) == job.created_ms
 
 
 async def test_the_same_idempotency_key_is_the_same_job(store):
