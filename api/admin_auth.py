@@ -32,15 +32,18 @@ class AdminDoor:
         """
         if not self._token:
             _check_local(connection)
-            return
-        sent = connection.headers.get("authorization", "")
-        token = sent[len(_BEARER) :].strip() if sent.lower().startswith(_BEARER) else ""
-        if not hmac.compare_digest(token.encode(), self._token):
+        elif not self.knows(connection):
             raise NotAuthenticated(
                 "The administration needs its token: send `Authorization: Bearer …` with admin.token of the "
                 "configuration (HERMOD_ADMIN_TOKEN).",
                 code="admin_token_required",
             )
+
+    def knows(self, connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
+        """Whether there is a token, and the request brings it."""
+        sent = connection.headers.get("authorization", "")
+        token = sent[len(_BEARER) :].strip() if sent.lower().startswith(_BEARER) else ""
+        return bool(self._token) and hmac.compare_digest(token.encode(), self._token)
 
 
 def _check_local(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
@@ -55,8 +58,8 @@ def _check_local(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
         connection.client is not None
         and _is_loopback(connection.client.host)
         and not any(name in headers for name in _FORWARDED)
-        and _is_loopback(urlsplit(f"//{headers.get('host', '')}").hostname or "")
-        and (origin is None or _is_loopback(urlsplit(origin).hostname or ""))
+        and _is_loopback(_host_of(f"//{headers.get('host', '')}"))
+        and (origin is None or _is_loopback(_host_of(origin)))
     )
     if not local:
         raise NotPermitted(
@@ -64,6 +67,14 @@ def _check_local(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
             "in the configuration, or HERMOD_ADMIN_TOKEN.",
             code="admin_local_only",
         )
+
+
+def _host_of(url: str) -> str:
+    """Empty for what is no URL."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_loopback(host: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -11,7 +11,17 @@ from msgspec.structs import asdict, replace
 
 from shared.config_governance import MOST_DOLLARS, NANO
 from shared.dialects.openai_errors import decode, invalid
-from shared.governance_settings import ANY, PERIOD, Budget, Customer, ProviderConfig, RateLimit, Team, VirtualKey
+from shared.governance_settings import (
+    ANY,
+    PERIOD,
+    Budget,
+    Customer,
+    ProviderConfig,
+    RateLimit,
+    Team,
+    VirtualKey,
+    expiry_ms,
+)
 
 MOST = 100
 """Entries of any list here."""
@@ -98,7 +108,7 @@ def changed_key(key: VirtualKey, body: bytes) -> VirtualKey:
     if given.is_active is not UNSET:
         changes["active"] = given.is_active
     if given.expires_at is not UNSET:
-        changes["expires_ms"] = _ms(given.expires_at)
+        changes["expires_ms"] = given.expires_at and expiry_ms(given.expires_at)
     if isinstance(given.provider_configs, list):
         changes["provider_configs"] = tuple(map(_provider_config, given.provider_configs))
     if given.allow_all_providers is True:
@@ -166,9 +176,3 @@ def _budgets(bodies: list[BudgetBody], at: str) -> tuple[Budget, ...]:
 
 def _rate_limit(body: RateLimitBody | None) -> RateLimit | None:
     return None if body is None else RateLimit(**asdict(body))
-
-
-def _ms(time: datetime | None) -> int | None:
-    if time is None:
-        return None
-    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -6,7 +6,7 @@ What config.json sets can be shown here, and changed there only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
@@ -24,6 +24,7 @@ from shared.settings import Settings
 from shared.stores.redis import RedisStore
 
 View = dict[str, Any]
+_MOST_NAMED = 5
 S = TypeVar("S", Team, Customer)
 
 
@@ -76,13 +77,11 @@ class KeyDesk:
 
     async def change(self, key_id: str, body: bytes) -> View:
         """The key with what the body says. Raises NotFound, InvalidRequest, Conflict."""
-        grant = self._own(key_id)
-        return await self._put(grant, self._checked(changed_key(grant.key, body), grant.key))
+        return await self._put(self._own(key_id), lambda key: self._checked(changed_key(key, body), key))
 
     async def revoke(self, key_id: str) -> View:
         """The key, no longer active. Raises NotFound, Conflict."""
-        grant = self._own(key_id)
-        return await self._put(grant, replace(grant.key, active=False))
+        return await self._put(self._own(key_id), lambda key: replace(key, active=False))
 
     async def delete(self, key_id: str) -> View:
         """The key is gone, as if it had never been; its jobs are refused. Raises NotFound, Conflict."""
@@ -91,29 +90,26 @@ class KeyDesk:
         await self._keyring.refresh(KEYS, grant.owner)
         return {"id": grant.key.id, "object": "virtual_key", "deleted": True}
 
-    async def _put(self, grant: Grant, key: VirtualKey) -> View:
-        await self._shelf.change(grant.owner, key)
+    async def _put(self, grant: Grant, change: Callable[[VirtualKey], VirtualKey]) -> View:
+        await self._shelf.change(grant.owner, change)
         await self._keyring.refresh(KEYS, grant.owner)
-        return await self._shown(self._found(key.id))
+        return await self._shown(self._found(grant.key.id))
 
     async def _shown(self, grant: Grant, value: str = "") -> View:
         readings = await self._meters.read(grant.meters())
         return views.key_view(grant.key, readings, configured=self._configured(grant), value=value)
 
     def _checked(self, key: VirtualKey, before: VirtualKey | None = None) -> VirtualKey:
-        """Raises InvalidRequest for what refers to nothing, Conflict for a name that is taken."""
-        named = {config.provider for config in before.provider_configs or ()} if before else set()
+        """Raises InvalidRequest for what newly refers to nothing, Conflict for a name that is taken."""
+        known = before or VirtualKey(name="")
+        named = {config.provider for config in known.provider_configs or ()}
         for config in key.provider_configs or ():
             if self._providers and config.provider not in {*self._providers, *named}:
                 there = ", ".join(self._providers)
                 message = f"provider_configs: there is no provider {config.provider!r}; there are: {there}."
                 raise InvalidRequest(message, param="provider_configs")
-        for name, value, among in (
-            ("team_id", key.team_id, self._keyring.teams),
-            ("customer_id", key.customer_id, self._keyring.customers),
-        ):
-            if value and value not in among:
-                raise InvalidRequest(f"{name}: there is no {value!r}; create it first.", param=name)
+        _check_reference("team_id", key.team_id, self._keyring.teams, known.team_id)
+        _check_reference("customer_id", key.customer_id, self._keyring.customers, known.customer_id)
         if any(grant.key.name == key.name and grant.key.id != key.id for grant in self._keyring.grants()):
             raise Conflict(f"name: {key.name!r} is the name of another key.", param="name")
         return key
@@ -151,6 +147,7 @@ class SharedDesk(Generic[S]):
         self._keyring = keyring
         self._meters = meters
         self._kind = kind
+        self._word = kind.removesuffix("s")
         self._shelf: Shelf[S] = shelf
         self._change: Callable[[S, bytes], S] = change
         self._meters_of: Callable[[S], tuple[Meter, ...]] = meters_of
@@ -160,7 +157,7 @@ class SharedDesk(Generic[S]):
         """A new one; without an `id` it is given one. Raises InvalidRequest, Conflict."""
         shared = self._checked(self._change(self._empty, body))
         if not shared.id:
-            shared = replace(shared, id=f"{self._kind.removesuffix('s')}_{job_id().replace('-', '')}")
+            shared = replace(shared, id=f"{self._word}_{job_id().replace('-', '')}")
         if shared.id in self._there():
             raise Conflict(f"id: {shared.id!r} exists already; choose another, or change that one.", param="id")
         await self._shelf.add(shared.id, shared)
@@ -180,30 +177,40 @@ class SharedDesk(Generic[S]):
 
     async def change(self, name: str, body: bytes) -> View:
         """It with what the body says. Raises NotFound, InvalidRequest, Conflict."""
-        await self._shelf.change(name, self._checked(self._change(self._own(name), body)))
+        self._own(name)
+        await self._shelf.change(name, lambda shared: self._checked(self._change(shared, body), shared))
         return await self._fresh(name)
 
     async def delete(self, name: str) -> View:
-        """It is gone; whoever referred to it no longer shares its budgets. Raises NotFound, Conflict."""
+        """It is gone. Raises NotFound; Conflict while something shares its budgets, which would have no limit then."""
         self._own(name)
+        if sharing := self._sharing(name):
+            named = ", ".join(sharing[:_MOST_NAMED]) + (", …" if len(sharing) > _MOST_NAMED else "")
+            message = f"{len(sharing)} share the budgets of this {self._word} ({named}); move or delete them first."
+            raise Conflict(message, code=f"{self._word}_in_use")
         await self._shelf.forget(name)
         await self._keyring.refresh(self._kind, name)
-        return {"id": name, "object": self._kind.removesuffix("s"), "deleted": True}
+        return {"id": name, "object": self._word, "deleted": True}
 
     async def _fresh(self, name: str) -> View:
         await self._keyring.refresh(self._kind, name)
         return await self.show(name)
 
-    def _checked(self, shared: S) -> S:
-        if isinstance(shared, Team) and shared.customer_id and shared.customer_id not in self._keyring.customers:
-            raise InvalidRequest(
-                f"customer_id: there is no {shared.customer_id!r}; create it first.", param="customer_id"
-            )
+    def _checked(self, shared: S, before: S | None = None) -> S:
+        if isinstance(shared, Team):
+            known = before.customer_id if isinstance(before, Team) else ""
+            _check_reference("customer_id", shared.customer_id, self._keyring.customers, known)
         return shared
+
+    def _sharing(self, name: str) -> list[str]:
+        """The keys and teams that name it, as people know them."""
+        members: list[VirtualKey | Team] = [grant.key for grant in self._keyring.grants()]
+        members += [] if self._kind == TEAMS else self._keyring.teams.values()
+        return [each.name or each.id for each in members if getattr(each, f"{self._word}_id") == name]
 
     def _found(self, name: str) -> S:
         if name not in self._there():
-            raise NotFound(f"There is no such {self._kind.removesuffix('s')}.")
+            raise NotFound(f"There is no such {self._word}.")
         return self._there()[name]
 
     def _own(self, name: str) -> S:
@@ -243,6 +250,12 @@ def customer_desk(keyring: Keyring, records: GovernanceRecords, meters: Meters) 
         meters_of=customer_meters,
         empty=Customer(id=""),
     )
+
+
+def _check_reference(field: str, name: str, among: Mapping[str, object], known: str) -> None:
+    """Raises InvalidRequest for a name that is not there and was not so before: config.json may have lost it since."""
+    if name and name not in among and name != known:
+        raise InvalidRequest(f"{field}: there is no {name!r}; create it first.", param=field)
 
 
 def _not_here(what: str) -> Conflict:

@@ -9,7 +9,6 @@ neither password nor token configured   whoever is on the gateway's machine; pag
 from __future__ import annotations
 
 import hmac
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
@@ -114,12 +113,12 @@ class OperatorDoor:
 
 
 def cookie_of(request: AnyRequest) -> str:
-    """The session id that the browser sent; empty for none."""
-    try:
-        sent = SimpleCookie(request.headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return sent.value if sent else ""
+    """The session id that the browser sent; empty for none.
+
+    Browsers send the cookies of whatever else runs on this host too, at any port: http.cookies would stop at the first
+    that it cannot read, as one that holds JSON.
+    """
+    return request.cookies.get(COOKIE, "")
 
 
 def session_of(request: AnyRequest) -> Session | None:
@@ -146,7 +145,7 @@ _POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_HEADERS = (
+HEADERS = (
     (b"content-security-policy", _POLICY),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -154,15 +153,16 @@ _HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+"""They keep a browser from being turned against its user."""
 
 
 def careful(app: ASGIApp) -> ASGIApp:
-    """Middleware: the headers that keep a browser from being turned against its user, and the session's cookie."""
+    """Middleware: HEADERS, and the session's cookie."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [*message.get("headers", ()), *_HEADERS]
+                headers = [*message.get("headers", ()), *HEADERS]
                 if not any(name == b"cache-control" for name, _ in headers):
                     headers.append((b"cache-control", b"no-store"))
                 if cookie := scope["state"].get(_SET_COOKIE):

@@ -23,6 +23,7 @@ class Secrets:
 
     Attributes:
         is_set: there is a password or a token.
+        asked_for: which of them people are asked for, in words: the token only where there is no password.
         epoch: another after every change of them, and not to be guessed back from: sessions belong to one.
     """
 
@@ -32,6 +33,7 @@ class Secrets:
         self._turn = asyncio.Semaphore(1)
         self._waiting = 0
         self.is_set = bool(self._hash or self._token)
+        self.asked_for = "password" if self._hash else "token"
         self.epoch = _epoch(settings) if self.is_set else b""
 
     async def is_right(self, sent: str) -> bool:

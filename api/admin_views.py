@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from api.times import rfc3339
-from shared.governance_meters import COST, REQUESTS, TOKENS, Meter, Reading, meters_of
+from shared.governance import customer_meters, key_meters, team_meters
+from shared.governance_meters import COST, REQUESTS, TOKENS, Meter, Reading
 from shared.governance_settings import Budget, Customer, ProviderConfig, RateLimit, Team, VirtualKey
 from shared.prices import dollars
 
@@ -33,12 +34,11 @@ def one(view: dict[str, Any]) -> bytes:
 
 def key_view(key: VirtualKey, readings: Readings, *, configured: bool, value: str = "") -> dict[str, Any]:
     """A virtual key; `value` is the key itself, at its creation and never again."""
-    scope = f"vk:{key.id or key.name}"
     configs = None
     if key.provider_configs is not None:
-        configs = [_config_view(f"{scope}:{config.provider}", config, readings) for config in key.provider_configs]
+        configs = [_config_view(config, key_meters(key, config), readings) for config in key.provider_configs]
     return {
-        "id": key.id or key.name,
+        "id": key.shown,
         "object": "virtual_key",
         "name": key.name,
         **({"value": value} if value else {}),
@@ -47,7 +47,7 @@ def key_view(key: VirtualKey, readings: Readings, *, configured: bool, value: st
         "expires_at": _time(key.expires_ms),
         "delete_after_expire": key.delete_after_expire,
         "provider_configs": configs,
-        **_limits_view(scope, key.budgets, key.rate_limit, readings),
+        **_limits_view(key, key_meters(key), readings),
         "team_id": key.team_id or None,
         "customer_id": key.customer_id or None,
         "weight": key.weight,
@@ -59,38 +59,37 @@ def key_view(key: VirtualKey, readings: Readings, *, configured: bool, value: st
 
 def shared_view(shared: Team | Customer, readings: Readings, *, configured: bool) -> dict[str, Any]:
     """A team or a customer."""
-    is_team = isinstance(shared, Team)
-    scope = f"{'team' if is_team else 'customer'}:{shared.id}"
+    team = shared if isinstance(shared, Team) else None
+    meters = team_meters(team) if team else customer_meters(shared)
     return {
         "id": shared.id,
-        "object": "team" if is_team else "customer",
+        "object": "team" if team else "customer",
         "name": shared.name or shared.id,
-        "budgets": _budget_views(scope, shared.budgets, readings),
-        **({"customer_id": shared.customer_id or None} if isinstance(shared, Team) else {}),
+        "budgets": _budget_views(shared.budgets, meters, readings),
+        **({"customer_id": team.customer_id or None} if team else {}),
         "source": "config" if configured else "admin",
     }
 
 
-def _config_view(scope: str, config: ProviderConfig, readings: Readings) -> dict[str, Any]:
+def _config_view(config: ProviderConfig, meters: tuple[Meter, ...], readings: Readings) -> dict[str, Any]:
     return {
         "provider": config.provider,
         "allowed_models": config.allowed_models,
         "blacklisted_models": config.blacklisted_models,
         "key_ids": config.key_ids,
-        **_limits_view(scope, config.budgets, config.rate_limit, readings),
+        **_limits_view(config, meters, readings),
     }
 
 
-def _limits_view(
-    scope: str, budgets: tuple[Budget, ...], rate_limit: RateLimit | None, readings: Readings
-) -> dict[str, Any]:
+def _limits_view(of: VirtualKey | ProviderConfig, meters: tuple[Meter, ...], readings: Readings) -> dict[str, Any]:
     return {
-        "budgets": _budget_views(scope, budgets, readings),
-        "rate_limit": None if rate_limit is None else _rate_limit_view(scope, rate_limit, readings),
+        "budgets": _budget_views(of.budgets, meters, readings),
+        "rate_limit": None if of.rate_limit is None else _rate_limit_view(of.rate_limit, meters, readings),
     }
 
 
-def _budget_views(scope: str, budgets: tuple[Budget, ...], readings: Readings) -> list[dict[str, Any]]:
+def _budget_views(budgets: tuple[Budget, ...], meters: tuple[Meter, ...], readings: Readings) -> list[dict[str, Any]]:
+    costs = [meter for meter in meters if meter.kind == COST]
     return [
         {
             "max_limit": dollars(budget.max_limit),
@@ -98,12 +97,11 @@ def _budget_views(scope: str, budgets: tuple[Budget, ...], readings: Readings) -
             "calendar_aligned": budget.calendar_aligned,
             **_spend(_reading(meter, readings)),
         }
-        for budget, meter in zip(budgets, meters_of(scope, "", budgets, None), strict=True)
+        for budget, meter in zip(budgets, costs, strict=True)
     ]
 
 
 def _spend(reading: Reading) -> dict[str, Any]:
-    assert reading.meter.kind == COST, "a budget's"  # noqa: S101 - called for budgets only
     return {
         "current_usage": dollars(reading.used),
         "of_that_estimated": dollars(reading.uncertain),
@@ -113,11 +111,11 @@ def _spend(reading: Reading) -> dict[str, Any]:
     }
 
 
-def _rate_limit_view(scope: str, limit: RateLimit, readings: Readings) -> dict[str, Any]:
-    meters = {meter.kind: meter for meter in meters_of(scope, "", (), limit)}
+def _rate_limit_view(limit: RateLimit, meters: tuple[Meter, ...], readings: Readings) -> dict[str, Any]:
+    windows = {meter.kind: meter for meter in meters}
     view: dict[str, Any] = msgspec.structs.asdict(limit)
     for kind, name in ((TOKENS, "token"), (REQUESTS, "request")):
-        reading = _reading(meters[kind], readings) if kind in meters else None
+        reading = _reading(windows[kind], readings) if kind in windows else None
         view[f"{name}_current_usage"] = reading and reading.used
         view[f"{name}_resets_at"] = reading and _time(reading.resets_ms)
     return view

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.types import ControllerRouterHandler
@@ -55,7 +56,7 @@ def build_app(settings: Settings) -> Litestar:
         [*_client_routes(parts), *_operator_routes(parts, health), *openapi.routes()],
         exception_handlers={
             GatewayError: on_gateway_error,
-            HTTPException: on_http_error,
+            HTTPException: _on_http_error,
             Exception: on_defect,
         },
         lifespan=[parts.opened],
@@ -66,6 +67,11 @@ def build_app(settings: Settings) -> Litestar:
         ),  # for the server, which knows first that the process is leaving, and watches it
         request_max_body_size=None,  # read_body has the limit, and says so in the surface's own words
     )
+
+
+def _on_http_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    below_console = request.url.path.startswith(f"{console.HOME}/")
+    return (console.on_unknown if below_console else on_http_error)(request, error)
 
 
 class _Parts:
@@ -92,6 +98,7 @@ class _Parts:
         """While the application serves."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.store.close)
+            self.gateway.door.tell()
             for part in (self.bodies, self.keyring, self.webhooks, self.hub):
                 await part.open()
                 stack.push_async_callback(part.close)

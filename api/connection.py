@@ -5,8 +5,8 @@
            routes' affair
     after  an answer given before the body's end (401, 413) waits LINGER_S for the client to see it, no longer
 
-What the parser (llhttp, in its strict mode) refuses is a 400: a length together with chunks, twice or not a number,
-bare line feeds, folded headers, spaces before a colon, bytes that no header holds.
+A host or a key sent twice is a 400, and so is what the parser (llhttp, in its strict mode) refuses: a length together
+with chunks, twice or not a number, bare line feeds, folded headers, spaces before a colon, bytes that no header holds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from shared.dialects import DIALECTS
+from api.errors import dialect_of
 from shared.errors import GatewayError, InvalidRequest, Stalled
 from shared.ids import request_id
 
@@ -26,6 +26,8 @@ BODY_S = 35.0
 """Longer than half of the time after which a route itself gives a silent client up: it can say so in its own words."""
 LEAST_BYTES = 4096
 LINGER_S = 10.0
+_ONCE = (b"host", b"authorization", b"x-bf-vk", b"x-api-key", b"x-goog-api-key", b"api-key")
+"""Headers that say who is asked and who asks: of two, whoever stands in front may have looked at the other."""
 
 
 class HeadTooLarge(InvalidRequest):
@@ -101,8 +103,8 @@ class Connection(HttpToolsProtocol):
         if size > MOST_HEAD_BYTES or len(self.headers) > MOST_HEADERS:
             return _too_large()
         found = [name for name, _ in self.headers]
-        if found.count(b"host") > 1:
-            return InvalidRequest("Host: sent twice.", param="Host", code="invalid_http")
+        if twice := next((name.decode() for name in _ONCE if found.count(name) > 1), None):
+            return InvalidRequest(f"{twice}: sent twice.", param=twice, code="invalid_http")
         lengths = {b"content-length": b"0", b"transfer-encoding": b"chunked"}
         for name, value in self.headers:
             if name == b"transfer-encoding" and value.strip().lower() != lengths[name]:
@@ -132,7 +134,7 @@ class Connection(HttpToolsProtocol):
         self._set()
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             url = getattr(self, "url", b"")  # there is none before the first byte
-            dialect = DIALECTS["anthropic" if url.startswith(b"/anthropic") else "openai_chat"]
+            dialect = dialect_of(url.decode("latin-1"))
             rid = request_id()
             body = dialect.render_error(error, rid)
             head = f"content-type: application/json\r\n{dialect.request_id_header}: {rid}\r\n"

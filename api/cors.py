@@ -2,12 +2,13 @@
 
 Pages of this machine always, others by `client.allowed_origins`; the origin is echoed, and a preflight is answered with
 200 or 403. Not the administration, the console and the metrics: a page of another site has no business there, whatever
-the browser would send along.
+the browser would send along. What a browser sends without a preflight, as a form does, `api/auth.py` refuses.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,12 +33,23 @@ _MAX_AGE_S = b"86400"
 Headers = list[tuple[bytes, bytes]]
 
 
+class Origins:
+    """The sites whose pages may call: `*` in an entry of `client.allowed_origins` stands for any part of a host."""
+
+    def __init__(self, allowed: Collection[str]) -> None:
+        self._any = "*" in allowed
+        self._rules = [_HERE, *(re.compile(re.escape(each).replace(r"\*", "[A-Za-z0-9.-]+")) for each in allowed)]
+
+    def __contains__(self, origin: str) -> bool:
+        return self._any or any(rule.fullmatch(origin) for rule in self._rules)
+
+
 class Cors:
     """Wraps the application. What names no origin passes untouched."""
 
     def __init__(self, app: ASGIApp, client: ClientSettings) -> None:
         self._app = app
-        self._origins = frozenset(client.allowed_origins)
+        self._origins = Origins(client.allowed_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -45,7 +57,7 @@ class Cors:
         if not origin:
             await self._app(scope, receive, send)
             return
-        allowed = self._allows(origin.decode("latin-1"), scope["path"])
+        allowed = not scope["path"].startswith(_CLOSED) and origin.decode("latin-1") in self._origins
         wanted = _value(scope, b"access-control-request-method")
         if scope.get("method") == "OPTIONS" and wanted:
             await _preflight(scope, send, origin if allowed else b"")
@@ -58,11 +70,6 @@ class Cors:
             await send(message)
 
         await self._app(scope, receive, named)
-
-    def _allows(self, origin: str, path: str) -> bool:
-        if path.startswith(_CLOSED):
-            return False
-        return "*" in self._origins or origin in self._origins or _HERE.fullmatch(origin) is not None
 
 
 async def _preflight(scope: Scope, send: Send, origin: bytes) -> None:

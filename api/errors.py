@@ -43,10 +43,10 @@ def on_gateway_error(request: Request[Any, Any, Any], error: Exception) -> Respo
 def on_http_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar exception handler for its own: unknown routes and methods."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
-    where = f"{request.method} {request.url.path}"
+    asked = f"{request.method} {request.url.path}"
     if error.status_code in {404, 405}:
-        return error_response(request, NotFound(f"{where} is not served by this gateway.", code="unknown_url"))
-    return error_response(request, InvalidRequest(f"{where}: {error.detail}"))
+        return error_response(request, NotFound(f"{asked} is not served by this gateway.", code="unknown_url"))
+    return error_response(request, InvalidRequest(f"{asked}: {error.detail}"))
 
 
 def on_defect(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

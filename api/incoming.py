@@ -24,7 +24,7 @@ async def incoming(request: Request[Any, Any, Any], limit: int, over: TooLarge) 
     if encoding not in {"", "identity"}:
         raise Encoded(f"Content-Encoding: {encoding[:40]!r} is not read here; send the body as it is.")
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared[:18]) > limit:
+    if declared.isdigit() and int(declared[:18]) > limit:  # a number of thousands of digits Python would not read
         raise over
     left = limit
     async for chunk in request.stream():

@@ -21,6 +21,7 @@ from api.openapi_components import COMPONENTS, SECURITY, webhooks
 from api.openapi_facts import Fact, fact_of
 from api.submit import AnyRequest
 
+_NO_CONTENT = 204
 _PARAMETER = re.compile(r"\{(\w+):\w+\}")
 
 
@@ -94,5 +95,9 @@ def _responses(fact: Fact) -> dict[str, Any]:
         "content": {media: schema if media == "application/json" else {} for media in fact.media},
         **({"headers": headers} if headers else {}),
     }
+    bare = {**done, "content": {}}
     failed = {"$ref": f"#/components/responses/{fact.error}"}
-    return {**{str(status): done for status in fact.statuses}, **dict.fromkeys(fact.failures, failed)}
+    return {
+        **{str(status): bare if status == _NO_CONTENT else done for status in fact.statuses},
+        **dict.fromkeys(fact.failures, failed),
+    }

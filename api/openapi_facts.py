@@ -166,7 +166,7 @@ _KINDS: tuple[tuple[str, str, Fact], ...] = (
     (
         r"POST",
         r"/v1/async/.*",
-        replace(_ASYNC, statuses=(202,), body=JSON, asks="ModelRequest", parameters=_SUBMITS, failures=_RUN.failures),
+        replace(_ASYNC, body=JSON, asks="ModelRequest", parameters=_SUBMITS, failures=_RUN.failures),
     ),
     (r"GET", r"/v1/async/.*", _ASYNC),
     (r"GET", r"/anthropic/v1/models", replace(_MODELS, parameters=("limit", "after_id", "before_id", *_KEYS))),
@@ -187,7 +187,13 @@ _KINDS: tuple[tuple[str, str, Fact], ...] = (
     (
         r"GET",
         r"/v1/jobs/.*/events",
-        Fact(media=(EVENTS,), parameters=("Last-Event-ID",), headers=("x-bf-job-id",), failures=_LOOKED_UP),
+        Fact(
+            statuses=(200, 204),
+            media=(EVENTS,),
+            parameters=("Last-Event-ID",),
+            headers=("x-bf-job-id",),
+            failures=_LOOKED_UP,
+        ),
     ),
     (
         r"GET",

@@ -21,7 +21,7 @@ from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.ids import job_id, now_ms
 from shared.job_index import JobIndex, Standing
 from shared.jobs import State
-from shared.queue import Queue, no_such_job
+from shared.queue import Queue
 from shared.settings import Settings
 from shared.stores.redis import RedisStore
 from shared.webhook_book import WebhookBook
@@ -159,15 +159,20 @@ class WebhookDesk:
         return await self.delivery(again)
 
     async def _standing(self, delivery_id: str) -> Standing:
+        """Raises NotFound, for a job that is no delivery too."""
         if not _DELIVERY.fullmatch(delivery_id):
-            raise no_such_job()
-        owner = (await self._queue.look(delivery_id)).job.owner
+            raise _no_such_delivery()
+        try:
+            owner = (await self._queue.look(delivery_id)).job.owner
+        except NotFound as error:
+            raise _no_such_delivery() from error
         if not owner.startswith(OWNER):
-            raise no_such_job()
+            raise _no_such_delivery()
         return await self._jobs.stand(delivery_id, owner)
 
     async def _delivery(self, standing: Standing) -> View:
-        if standing.state is State.QUEUED and standing.waiting is None:  # a row of a listing
+        of_a_listing = standing.waiting is None and standing.outcome is None
+        if of_a_listing and standing.state in {State.QUEUED, State.SUCCEEDED}:
             standing = await self._jobs.stand(standing.job.id, standing.job.owner)
         return delivery_view(standing, read_event(await self._queue.request(standing.job)))
 
@@ -204,6 +209,10 @@ def _changed(endpoint: WebhookSettings, given: _Body) -> WebhookSettings:
         field, message = problem
         raise InvalidRequest(f"{field}: {message}.", param=field)
     return changed
+
+
+def _no_such_delivery() -> NotFound:
+    return NotFound("There is no such delivery: unknown, or no longer remembered.", code="delivery_not_found")
 
 
 def _not_here(name: str) -> Conflict:

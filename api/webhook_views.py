@@ -6,7 +6,7 @@ from typing import Any
 
 from api.times import rfc3339
 from shared.job_index import Standing
-from shared.jobs import Attempt, State
+from shared.jobs import Attempt, Outcome, State
 from shared.masked import MASK
 from shared.webhook_events import Event
 from shared.webhook_settings import WebhookSettings
@@ -43,7 +43,7 @@ def webhook_view(
 
 
 def delivery_view(standing: Standing, event: Event) -> dict[str, Any]:
-    """A delivery; `standing` is its job's, with `waiting` if there is any."""
+    """A delivery; `standing` is its job's, with `waiting` and `outcome` if there are any."""
     due_ms = standing.waiting.due_ms if standing.waiting else None
     pending = standing.state is State.QUEUED
     return {
@@ -58,16 +58,17 @@ def delivery_view(standing: Standing, event: Event) -> dict[str, Any]:
         "created_at": rfc3339(standing.job.created_ms),
         "ended_at": None if standing.ended_ms is None else rfc3339(standing.ended_ms),
         "next_attempt_at": rfc3339(due_ms or standing.job.created_ms) if pending else None,
-        "attempts": [_attempt_view(attempt) for attempt in standing.attempts],
+        "attempts": [_attempt_view(attempt, standing.outcome) for attempt in standing.attempts],
     }
 
 
-def _attempt_view(attempt: Attempt) -> dict[str, Any]:
+def _attempt_view(attempt: Attempt, outcome: Outcome | None) -> dict[str, Any]:
+    """One try; the endpoint's status is that of the failure, or of the delivery's outcome where it went well."""
     failure = attempt.failure
     return {
         "number": attempt.number,
         "started_at": rfc3339(attempt.started_ms),
         "latency_ms": attempt.ended_ms - attempt.started_ms,
-        "status_code": failure.upstream_status if failure else None,
+        "status_code": failure.upstream_status if failure else outcome and outcome.status,
         "error": failure.message if failure else None,
     }

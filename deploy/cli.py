@@ -91,6 +91,12 @@ def main() -> None:
 @_host
 @_port(8080)
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Worker processes.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65000),
+    default=0,
+    help="TCP port of the API's probes and metrics; each worker takes the next one. Default: none.",
+)
 @_config
 @_data_dir
 @_log_format
@@ -100,6 +106,7 @@ def up(
     port: int,
     workers: int,
     *,
+    metrics_port: int,
     config: str | None,
     data_dir: Path | None,
     log_format: logs.LogFormat,
@@ -118,6 +125,7 @@ def up(
         host=host,
         port=port,
         workers=workers,
+        metrics_port=metrics_port,
         config=config,
         data_dir=folder,
         log_format=log_format,
@@ -235,7 +243,7 @@ def config() -> None:
     """Look at the settings."""
 
 
-@config.command()
+@config.command(short_help="Say what is configured, and what is wrong with it.")
 @_config
 @_data_dir
 def check(config: str | None, data_dir: Path | None) -> None:
@@ -248,7 +256,7 @@ def check(config: str | None, data_dir: Path | None) -> None:
     click.echo("\n".join(config_report(Loaded(settings=settings, warnings=loaded.warnings), config)))
 
 
-@config.command("reference")
+@config.command("reference", short_help="Print every setting with its meaning, as Markdown.")
 def print_reference() -> None:
     """Print every setting with its meaning and default, as Markdown."""
     from deploy.config_reference import reference  # noqa: PLC0415 - each command loads only what it runs
@@ -261,7 +269,7 @@ def admin() -> None:
     """Who may administer the gateway."""
 
 
-@admin.command("hash-password")
+@admin.command("hash-password", short_help="Print the hash of a password, for config.json.")
 @click.password_option(help="Asked for when it is not given.")
 def hash_password(password: str) -> None:
     """Print the hash of a password, for admin.password_hash of config.json."""

@@ -52,9 +52,23 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
 
 _ATTRIBUTE = re.compile(r"^ {4}(\w+(?:, \w+)*): (.*?)(?=^ {4}\w|\Z)", re.MULTILINE | re.DOTALL)
 _KEY_NAME = re.compile(r"(?:^|; )key `(\w+)`(?: (\([^)]*\)))?(?:: )?")
-_PATH = re.compile(r"^`(?:providers\.\{name\}\.|client\.|client\.header_filter_config\.)?([\w.]+)`[:;,]? ?")
-_NOT_IN_THE_FILE = frozenset({"azure, vertex, bedrock", "hash", "keys", "network", "proxy"})
-"""Attributes that hold a section of their own, or nothing that an operator writes."""
+_PATH = re.compile(r"^`(?:providers\.\{name\}\.|client\.header_filter_config\.|client\.)?([\w.\[\]]+)`[:;,] ?")
+_HERE = re.compile(r" Here [^.]*\.$")
+"""What an attribute is where the file has something else, in another unit."""
+_NOT_IN_THE_FILE = frozenset(
+    {
+        "AdminSettings.password",
+        "NetworkSettings.proxy",
+        "ProviderKey.azure, vertex, bedrock",
+        "ProviderSettings.keys",
+        "ProviderSettings.name",
+        "ProviderSettings.network",
+        "SetPrice.provider, model, prefix",
+        "VirtualKey.delete_after_expire",
+        "VirtualKey.hash",
+    }
+)
+"""Attributes that hold a section of their own, or nothing that an operator writes there."""
 
 
 def reference() -> str:
@@ -65,8 +79,8 @@ def reference() -> str:
 def _section(path: str, struct: type[msgspec.Struct]) -> Iterator[str]:
     yield f"**`{path}`**\n"
     for name, told in attributes(struct):
-        if name not in _NOT_IN_THE_FILE:
-            shown, text = _named(name, told)
+        if f"{struct.__name__}.{name}" not in _NOT_IN_THE_FILE:
+            shown, text = _named(name, _HERE.sub("", told))
             yield f"- `{shown}`: {text}"
     yield ""
 

@@ -34,6 +34,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
         redis: where and how durable, for people.
         objects: the folder or the S3 server.
         workers: number of worker processes.
+        metrics_port: of the API's metrics; those of the workers follow. 0 for none.
         settings: as loaded.
         simulator: its URL, None when real providers are configured.
         warnings: of the settings.
@@ -43,6 +44,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     redis: str
     objects: str
     workers: int
+    metrics_port: int = 0
     settings: Settings
     simulator: str | None
     warnings: tuple[str, ...] = ()
@@ -63,6 +65,7 @@ def start_lines(running: Running) -> list[str]:
         f"  OpenAI SDK     base_url={running.url}/openai",
         f"  health         {running.url}/health",
         f"  console        {running.url}/console, {administration(settings)}",
+        *_metrics(running),
         "",
     ]
     if running.simulator:
@@ -72,6 +75,12 @@ def start_lines(running: Running) -> list[str]:
     snippet = _SNIPPET.format(url=running.url, model=_model(settings), key=key)
     lines += [f"    {line}".rstrip() for line in snippet.splitlines()]
     return [*lines, "", *(f"warning: {line}" for line in running.warnings), "Ready. Ctrl-C stops everything."]
+
+
+def _metrics(running: Running) -> list[str]:
+    first = running.metrics_port
+    workers = ", ".join(str(first + number) for number in range(1, running.workers + 1))
+    return [f"  metrics        port {first} (API), {workers} (workers), /metrics on each"] if first else []
 
 
 def _model(settings: Settings) -> str:

@@ -52,6 +52,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         host: address the API binds.
         port: its port.
         workers: number of worker processes.
+        metrics_port: of the API's probes and metrics; worker N has the Nth after it. 0 for none of all.
         config: the operator's config.json, None to use the environment.
         data_dir: folder that is kept between runs.
         log_format: of all children.
@@ -61,6 +62,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     port: int
     workers: int
+    metrics_port: int = 0
     config: str | None
     data_dir: Path
     log_format: LogFormat
@@ -106,6 +108,7 @@ class Gateway:
         self._document = read_document(options.config, environ)
         self._environ = dict(environ)
         _refuse_loop(self._settings, options)
+        _refuse_shared_port(options)
         self._run_dir = options.data_dir / "run"
         self._lock = _take(options.data_dir, self._run_dir)
         self._log_options = ("--log-format", options.log_format, "--log-level", options.log_level)
@@ -129,6 +132,7 @@ class Gateway:
             redis=redis,
             objects=place_of(with_folder(self._settings, options.data_dir).object_store),
             workers=options.workers,
+            metrics_port=options.metrics_port,
             settings=self._settings,
             simulator=simulator,
             warnings=self._warnings,
@@ -199,20 +203,25 @@ class Gateway:
 
     def _start_api_and_workers(self, worker_config: str) -> None:
         options = self._options
-        common = ("--data-dir", str(options.data_dir), "--metrics-port", "0", *self._log_options)
+        common = ("--data-dir", str(options.data_dir), *self._log_options)
         write_document(self._run_dir / "api.json", api_document(self._document))
         address = ("--host", options.host, "--port", str(options.port))
-        api = _hermod("api", "--config", str(self._run_dir / "api.json"), *address, *common)
+        api = _hermod("api", "--config", str(self._run_dir / "api.json"), *address, *common, *self._metrics(0))
         self._start("api", api, stop_within_s=_API_STOPS_WITHIN_S)
         for number in range(1, options.workers + 1):
             command = Command(
                 name=f"worker-{number}",
                 role="worker",
-                arguments=_hermod("worker", "--config", worker_config, *common),
+                arguments=_hermod("worker", "--config", worker_config, *common, *self._metrics(number)),
                 environment=worker_environment(self._document, self._environ),
                 stop_within_s=self._settings.worker.grace_s + _STOP_MARGIN_S,
             )
             self.household.start(command)
+
+    def _metrics(self, number: int) -> tuple[str, str]:
+        """The option of the API (0) or of a worker; config.json has one port, which would be too few."""
+        first = self._options.metrics_port
+        return "--metrics-port", str(first and first + number)
 
     def _start(
         self, role: str, arguments: tuple[str, ...], *, keep_open: tuple[int, ...] = (), stop_within_s: float = 10.0
@@ -262,6 +271,12 @@ async def _redis_up(server: RedisServer, child: Child) -> bool:
 def _hermod(*arguments: str) -> tuple[str, ...]:
     # -P: a folder named `api` or `deploy` where the operator happens to stand must not be imported instead of ours
     return (sys.executable, "-P", "-m", "deploy.cli", *arguments)
+
+
+def _refuse_shared_port(options: Options) -> None:
+    first, last = options.metrics_port, options.metrics_port + options.workers
+    if first and first <= options.port <= last:
+        raise CannotStart(f"--metrics-port takes the ports {first} to {last}, and --port is one of them: move either")
 
 
 def _refuse_loop(settings: Settings, options: Options) -> None:

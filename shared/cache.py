@@ -90,7 +90,7 @@ class CachePlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sender(NamedTuple):
-    """Of a request, what its body does not hold: a job's fields of these names."""
+    """Of a request, what its body does not hold: a job's fields of these names, and its dialect's default provider."""
 
     owner: str
     dialect: str

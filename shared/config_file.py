@@ -34,6 +34,7 @@ from shared.settings import (
 _NOTHING: frozenset[str] = frozenset()
 _LAST_PORT = 65_535
 _ENCRYPTION_KEY_BYTES = 32
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{1,61}[A-Za-z0-9]")
 _NO_BUCKET = re.compile(r"\.\.|\.-|-\.|^\d+(\.\d+){3}$|(-s3alias|--ol-s3)$")
 """What the S3 client takes for a bucket's name: wider than AWS, for older stores have names of their own."""
@@ -120,12 +121,13 @@ def _client(client: Section, warnings: list[str]) -> ClientSettings:
         response_store_ttl=client.integer("response_store_ttl", default.response_store_ttl, least=1),
         async_job_result_ttl_max=client.integer("async_job_result_ttl_max", default.async_job_result_ttl_max, least=1),
         max_request_body_size_mb=client.integer("max_request_body_size_mb", default.max_request_body_size_mb, least=1),
+        max_file_mb=client.integer("max_file_mb", default.max_file_mb),
         header_filter_config=HeaderFilter(
             allowlist=tuple(name.lower() for name in filters.texts("allowlist")),
             denylist=tuple(name.lower() for name in filters.texts("denylist")),
         ),
         enforce_auth_on_inference=client.flag("enforce_auth_on_inference", default=False),
-        allowed_origins=client.texts("allowed_origins"),
+        allowed_origins=_origins(client),
         max_jobs_per_key=client.integer("max_jobs_per_key", default.max_jobs_per_key, least=1),
         max_running_jobs_per_key=client.integer("max_running_jobs_per_key", default.max_running_jobs_per_key),
         webhook_retention_days=hooks.integer(
@@ -139,6 +141,16 @@ def _client(client: Section, warnings: list[str]) -> ClientSettings:
         )
     warnings += [*filters.finish(_NOTHING), *hooks.finish(_NOTHING), *client.finish(bifrost_settings.CLIENT)]
     return settings
+
+
+def _origins(client: Section) -> tuple[str, ...]:
+    """As browsers write them: in lower case, with nothing behind the host and port."""
+    found = tuple(each.rstrip("/").lower() for each in client.texts("allowed_origins"))
+    for index, origin in enumerate(found):
+        if not _ORIGIN.fullmatch(origin):
+            message = f'expected "*" or an origin such as https://app.example or https://*.app.example, got "{origin}"'
+            raise client.fail(f"allowed_origins[{index}]", message)
+    return found
 
 
 def _redis(redis: Section, environ: Mapping[str, str], warnings: list[str]) -> RedisSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -22,6 +22,7 @@ from shared.governance_settings import (
     RequiredHeader,
     Team,
     VirtualKey,
+    expiry_ms,
 )
 from shared.masked import SettingsError
 from shared.settings import ClientSettings
@@ -55,6 +56,10 @@ class Governance:
             key = self._virtual_key(section, section.text("name") or f"virtual-key-{index}")
             if not key.value:
                 raise section.fail("value", "missing; give the key or a reference, as in env.TEAM_KEY")
+            if not (key.value.isascii() and key.value.isprintable() and key.value == key.value.strip()):
+                raise section.fail(
+                    "value", "expected printable ASCII with no space at its ends: a header has to hold it"
+                )
             for other in keys:
                 if other.name == key.name:
                     raise section.fail("name", f'"{key.name}" is the name of an earlier key')
@@ -254,7 +259,6 @@ def _time(section: Section, key: str) -> int | None:
     if text is None:
         return None
     try:
-        time = datetime.fromisoformat(text)
+        return expiry_ms(datetime.fromisoformat(text))
     except ValueError as error:
         raise section.fail(key, "expected a time such as 2027-01-31T00:00:00Z") from error
-    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -27,10 +27,9 @@ class Grant:
     def __init__(self, key: VirtualKey, teams: Mapping[str, Team], customers: Mapping[str, Customer]) -> None:
         self.key = key
         self.owner = owner_of_digest(key.digest)
-        self._scope = f"vk:{key.id or key.name}"
         self._configs = {config.provider: config for config in key.provider_configs or ()}
-        common = (*self._own(), *_shared(key, teams, customers))
-        self._limits = {name: limits(common, self._of(config)) for name, config in self._configs.items()}
+        common = (*key_meters(key), *_shared(key, teams, customers))
+        self._limits = {name: limits(common, key_meters(key, config)) for name, config in self._configs.items()}
         self._usual = limits(common)
         self.share = Share(key.weight, key.max_running_jobs, key.max_jobs, self._usual)
 
@@ -75,19 +74,22 @@ class Grant:
 
     def meters(self) -> tuple[Meter, ...]:
         """Its own meters: those of the key, and of its provider configs."""
-        return (*self._own(), *(meter for config in self._configs.values() for meter in self._of(config)))
-
-    def _own(self) -> tuple[Meter, ...]:
-        return meters_of(self._scope, f"virtual key {self.key.name!r}", self.key.budgets, self.key.rate_limit)
-
-    def _of(self, config: ProviderConfig) -> tuple[Meter, ...]:
-        whose = f"virtual key {self.key.name!r} at provider {config.provider!r}"
-        return meters_of(f"{self._scope}:{config.provider}", whose, config.budgets, config.rate_limit)
+        configs = self._configs.values()
+        return (*key_meters(self.key), *(meter for config in configs for meter in key_meters(self.key, config)))
 
 
 def owner_of_digest(digest: str) -> str:
     """The owner that the key with this SHA-256 stands for."""
     return "vk:" + digest[:32]
+
+
+def key_meters(key: VirtualKey, config: ProviderConfig | None = None) -> tuple[Meter, ...]:
+    """The meters of a key's own limits, or of those it has at one provider."""
+    scope, whose = f"vk:{key.shown}", f"virtual key {key.name!r}"
+    if config is None:
+        return meters_of(scope, whose, key.budgets, key.rate_limit)
+    scope, whose = f"{scope}:{config.provider}", f"{whose} at provider {config.provider!r}"
+    return meters_of(scope, whose, config.budgets, config.rate_limit)
 
 
 def team_meters(team: Team) -> tuple[Meter, ...]:

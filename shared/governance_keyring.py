@@ -11,7 +11,7 @@ import hmac
 import logging
 from typing import TypeVar
 
-from shared.errors import GatewayError, NotAuthenticated, NotPermitted, StoreError
+from shared.errors import Conflict, GatewayError, NotAuthenticated, NotPermitted, StoreError
 from shared.governance import Grant, owner_of_digest
 from shared.governance_records import CHANGES, KEYS, TEAMS, GovernanceRecords
 from shared.governance_settings import Customer, Team, VirtualKey
@@ -51,6 +51,7 @@ class Keyring:
         self._closed = bool(self.keys)
         self._loaded = store is None
         self._listener: asyncio.Task[None] | None = None
+        self._reading = asyncio.Lock()  # one after another: what was read first must not be put in place last
         self._build()
 
     async def open(self) -> None:
@@ -121,10 +122,16 @@ class Keyring:
         return sorted(self._grants.values(), key=lambda grant: grant.key.name)
 
     def grant(self, shown: str) -> Grant | None:
-        """The one with this id, else the one of this name: no two have the same."""
+        """The one with this id, else the one of this name. Raises Conflict when several were made with it at once."""
         grants = self._grants.values()
-        found = next((grant for grant in grants if (grant.key.id or grant.key.name) == shown), None)
-        return found or next((grant for grant in grants if grant.key.name == shown), None)
+        found = [grant for grant in grants if grant.key.shown == shown]
+        found = found or [grant for grant in grants if grant.key.name == shown]
+        if len(found) > 1:
+            ids = ", ".join(grant.key.id for grant in found)
+            raise Conflict(
+                f"There are {len(found)} keys of that name; give the id of one: {ids}.", code="name_ambiguous"
+            )
+        return found[0] if found else None
 
     def is_set(self, kind: str, name: str) -> bool:
         """Whether a key (by owner), team or customer is config.json's, and so not to be changed at run time."""
@@ -152,15 +159,17 @@ class Keyring:
     async def _load(self) -> None:
         assert self.records is not None, "opened only with a store"  # noqa: S101 - see open
         records = self.records
-        keys, teams, customers, closed = await asyncio.gather(
-            records.keys.all(), records.teams.all(), records.customers.all(), records.closed()
-        )
-        self.keys = {**keys, **self._own_keys}
-        self.teams = {**teams, **self._own_teams}
-        self.customers = {**customers, **self._own_customers}
-        self._closed = self._closed or closed
-        self._build()
-        self._loaded = True
+        async with self._reading:
+            keys, teams, customers, closed = await asyncio.gather(
+                records.keys.all(), records.teams.all(), records.customers.all(), records.closed()
+            )
+            self.keys = {**keys, **self._own_keys}
+            self.teams = {**teams, **self._own_teams}
+            self.customers = {**customers, **self._own_customers}
+            self._closed = self._closed or closed
+            self._build()
+            self._loaded = True
+        self._tell_unlimited()
 
     async def _hear(self, change: str) -> None:
         """Read one record again; what shares a budget is worked out anew."""
@@ -168,18 +177,29 @@ class Keyring:
         kind, _, name = change.partition(" ")
         if self.is_set(kind, name):
             return
-        if kind == KEYS:
-            _put(self.keys, name, await self.records.keys.find(name))
-            self._closed = self._closed or name in self.keys
-            self._grants.pop(name, None)
-            if name in self.keys:
-                self._grants[name] = Grant(self.keys[name], self.teams, self.customers)
-            return
-        if kind == TEAMS:
-            _put(self.teams, name, await self.records.teams.find(name))
-        else:
-            _put(self.customers, name, await self.records.customers.find(name))
-        self._build()
+        async with self._reading:
+            if kind == KEYS:
+                _put(self.keys, name, await self.records.keys.find(name))
+                self._closed = self._closed or name in self.keys
+                self._grants.pop(name, None)
+                if name in self.keys:
+                    self._grants[name] = Grant(self.keys[name], self.teams, self.customers)
+                return
+            if kind == TEAMS:
+                _put(self.teams, name, await self.records.teams.find(name))
+            else:
+                _put(self.customers, name, await self.records.customers.find(name))
+            self._build()
+
+    def _tell_unlimited(self) -> None:
+        """Log what names a team or customer that is gone, for instance from config.json: its limits are gone too."""
+        teams, customers = {"", *self.teams}, {"", *self.customers}
+        lost = [key.name for key in self.keys.values() if not (key.team_id in teams and key.customer_id in customers)]
+        lost += [team.name or team.id for team in self.teams.values() if team.customer_id not in customers]
+        if lost:
+            log.warning(
+                "%d name a team or customer that is gone, whose budgets limit them no more: %r", len(lost), lost[:5]
+            )
 
     def _build(self) -> None:
         self._grants = {owner: Grant(key, self.teams, self.customers) for owner, key in self.keys.items()}

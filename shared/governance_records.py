@@ -29,10 +29,10 @@ T = TypeVar("T", VirtualKey, Team, Customer)
 
 _SAVE = Script(
     """
-local function one(kind, id, record, new)
+-- `before` is the record that it takes the place of, empty for none.
+local function one(kind, id, record, before)
   local key = 'hermod:governance:' .. kind
-  if new == '1' and redis.call('HEXISTS', key, id) == 1 then return 'taken' end
-  if new == '0' and redis.call('HEXISTS', key, id) == 0 then return 'gone' end
+  if (redis.call('HGET', key, id) or '') ~= before then return 'another' end
   redis.call('HSET', key, id, record)
   if kind == 'keys' then redis.call('SET', 'hermod:governance:closed', '1') end
   redis.call('PUBLISH', 'hermod:governance', kind .. ' ' .. id)
@@ -82,13 +82,19 @@ class Shelf(Generic[T]):
 
     async def add(self, name: str, record: T) -> None:
         """A new record. Raises Conflict when the name is taken."""
-        if await self._store.run(_SAVE, self._kind, name, _encode(record), 1) == b"taken":
+        if await self._store.run(_SAVE, self._kind, name, _encode(record), "") != b"saved":
             raise Conflict(f"id: {name!r} exists already; choose another, or change that one.", param="id")
 
-    async def change(self, name: str, record: T) -> None:
-        """Put it in the place of the one there is. Raises NotFound when it has been deleted."""
-        if await self._store.run(_SAVE, self._kind, name, _encode(record), 0) == b"gone":
-            raise NotFound("It has been deleted meanwhile.")
+    async def change(self, name: str, change: Callable[[T], T]) -> None:
+        """Put what `change` makes of the record in its place: of the newest, so that two changes at once both hold.
+
+        Raises NotFound when it has been deleted, and what `change` raises.
+        """
+        while (before := await self._store.call("HGET", self._key, name)) is not None:
+            record = _encode(change(self._decode(before)))
+            if await self._store.run(_SAVE, self._kind, name, record, before) == b"saved":
+                return
+        raise NotFound("It has been deleted meanwhile.")
 
     async def forget(self, name: str) -> bool:
         """Delete it; False when there was none."""

@@ -7,6 +7,7 @@ nano-US-dollars (1e-9 USD), as everywhere.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import ClassVar
 
 import msgspec
@@ -20,13 +21,18 @@ PERIOD = re.compile(r"([1-9][0-9]{0,3})([smhdwMQY])")
 ANY = "*"
 
 
+def expiry_ms(time: datetime) -> int:
+    """A key's `expires_at` as Unix ms; one that names no time zone is UTC's."""
+    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
     """How much may be spent in a period: an entry of `budgets`.
 
     Attributes:
-        max_limit: US dollars in config.json and over HTTP; here nano-USD.
+        max_limit: US dollars. Here nano-USD.
         reset_duration: a period, as `30s`, `1m`, `5h`, `1d`, `1w`, `1M`, `1Q`, `1Y`; it begins with the first call
-            after the last one's end.
+            after the last one's end. Another period is counted anew, with nothing spent.
         calendar_aligned: it begins with the hour, day, week (Monday), month, quarter or year instead, in UTC.
     """
 
@@ -81,8 +87,8 @@ class VirtualKey(Masked, frozen=True, kw_only=True):
     Attributes:
         id: unique; what it has spent is counted under it. Default its name.
         name: unique; default `virtual-key-1`, `virtual-key-2`, …
-        value: the credential, a literal or `env.NAME`; any text. Empty for a key created at run time, of which only
-            the hash is kept.
+        value: the credential, a literal or `env.NAME`; printable ASCII. Empty for a key created at run time, of which
+            only the hash is kept.
         hash: SHA-256 of the value, see `digest`; empty where the value itself is at hand.
         active: key `is_active`: false refuses whoever sends it; default true.
         description: for people.
@@ -117,6 +123,11 @@ class VirtualKey(Masked, frozen=True, kw_only=True):
     weight: float = 1.0
     max_jobs: int = 100_000
     max_running_jobs: int = 0
+
+    @property
+    def shown(self) -> str:
+        """By which people and programs name it: its id, or its name where it has none."""
+        return self.id or self.name
 
     @property
     def digest(self) -> str:

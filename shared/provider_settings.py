@@ -136,7 +136,7 @@ class ProviderKey(Masked, frozen=True, kw_only=True):
         aliases: model as asked → name at the provider (an Azure deployment, a Bedrock inference profile); also
             read from `deployments` of the blocks below. Default none.
         batches: key `use_for_batch_api`: native batches may use it; default true.
-        base_url: an address of its own, no trailing slash: `ollama_key_config.url`, `vllm_key_config.url`; default
+        base_url: `ollama_key_config.url`: or `vllm_key_config.url`, an address of its own, no trailing slash; default
             the provider's.
         rate_limits: of each model by itself; default none. Ours.
         model_limits: `rate_limits.models`: instead of those, for the models named. Ours.
@@ -227,7 +227,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
         network: how it is reached.
         base_provider_type: `custom_provider_config.base_provider_type`: the provider whose wire a custom one
             speaks; None for a provider of the catalog.
-        key_less: it is called without a credential: local servers, or `custom_provider_config.is_key_less`.
+        key_less: `custom_provider_config.is_key_less`: it is called without a credential, as local servers are.
         allowed_requests: `custom_provider_config.allowed_requests`: what may be asked of it, by Bifrost's names, as
             `chat_completion_stream`; None for everything.
         request_path_overrides: `custom_provider_config.request_path_overrides`: paths below its address, by the same

@@ -41,9 +41,12 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         response_store_ttl: seconds a stored response of `/responses` can be read and continued, from completion, unless
             it was submitted with a time of its own; default 3600. Ours.
         max_request_body_size_mb: larger bodies are refused, in MiB; default 32, Anthropic's limit for messages.
+        max_file_mb: uploaded files have at most so many MiB, in whatever way they come, and of the purpose `batch` at
+            most 200; 0, the default, for the vendors' limits: 500 (Anthropic), 512 and, in parts, 8192 (OpenAI). Ours.
         header_filter_config: inbound headers that travel to the provider.
         enforce_auth_on_inference: a virtual key is required; default false.
-        allowed_origins: CORS origins besides localhost, `*` for any; default none.
+        allowed_origins: CORS origins besides localhost, as `https://app.example` or `https://*.app.example`, `*` for
+            any; without a virtual key pages of no other site may call; default none.
         max_jobs_per_key: unfinished jobs a caller may have, one more is a 429; default 100000. Ours.
         max_running_jobs_per_key: jobs of a caller that run at once, over all workers; default 0, no limit. Ours.
         webhook_retention_days: `webhook_config.delivery_history_retention_days`, days that deliveries of webhooks are
@@ -55,6 +58,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     async_job_result_ttl_max: int = 604_800
     response_store_ttl: int = 3600
     max_request_body_size_mb: int = 32
+    max_file_mb: int = 0
     header_filter_config: HeaderFilter = HeaderFilter()
     enforce_auth_on_inference: bool = False
     allowed_origins: tuple[str, ...] = ()

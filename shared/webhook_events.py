@@ -26,6 +26,7 @@ OWNER = "webhook:"
 JOB, BATCH, TEST = "job", "batch", "test"
 """What an event can be about; the last is sent to try an endpoint out."""
 ANY = "*"
+"""In the place of the states in which an end is told: any, for the endpoint was asked for by name."""
 TEST_NAME = "webhook.test"
 
 _FINAL_JOB = tuple(state.value for state in State if state.final)
@@ -45,7 +46,7 @@ class Event(NamedTuple):
         state: in which it ended.
         status: of its outcome; 200 of what has none.
         at_ms: Unix milliseconds of the end.
-        asked: the endpoint is told whatever events it is told of.
+        asked: the request, or an operator, named the endpoint: it is told whatever its own `events` are.
         job, batch: which one has ended; None for what is not of that kind.
         subject: its UUID.
     """
@@ -74,7 +75,10 @@ class Event(NamedTuple):
 
 
 def read_event(body: bytes) -> Event:
-    """The event in the body of the job that delivers it."""
+    """The event in the body of the job that delivers it.
+
+    That is `kind state status at_ms wanted`, a newline, and the spec of the job or batch (msgpack), or a test's id.
+    """
     facts, _, spec = body.partition(b"\n")
     kind, state, status, at_ms, wanted = facts.decode().split(" ")
     job = _unpack_job(spec) if kind == JOB else None

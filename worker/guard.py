@@ -125,7 +125,11 @@ class Guard:
 
 
 def _look_up(host: str, port: int) -> list[str]:
-    return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:  # a label that is empty or of more than 63 characters
+        raise OSError("no name") from None
+    return [str(info[4][0]) for info in found]
 
 
 def is_public(address: Address) -> bool:

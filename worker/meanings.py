@@ -75,8 +75,8 @@ class _Scope:
         self.lock = asyncio.Lock()
 
 
-class _Asked(msgspec.Struct):
-    """A request of the gateway's own."""
+class _Embedding(msgspec.Struct):
+    """A request of the gateway's own; an `Asked`."""
 
     job: Job
     body: bytes
@@ -129,7 +129,7 @@ class Meanings:
             log.warning("a request could not be embedded: %s", type(error).__name__, extra={"job_id": asked.job.id})
             return None
 
-    def _request(self, text: str, asked: Asked) -> _Asked:
+    def _request(self, text: str, asked: Asked) -> _Embedding:
         """Under the id of what it is for, so that windows of requests count the two as one."""
         model, now = f"{self._settings.provider}/{self._settings.embedding_model}", now_ms()
         embedding = Job(
@@ -145,7 +145,7 @@ class Meanings:
             lane=asked.job.lane,
         )
         body = _encode({"model": model, "input": text, "encoding_format": "base64"})
-        return _Asked(embedding, body, asked.record, asked.payer)
+        return _Embedding(embedding, body, asked.record, asked.payer)
 
     async def _points(self, scope: str, owner: str) -> list[Point]:
         """The scope's vectors that lead somewhere, after reading what has come since."""

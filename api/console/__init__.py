@@ -8,7 +8,10 @@ from api.admin_door import careful
 from api.console import batches, files, jobs, keys, overview, playground, providers, signin, webhooks
 from api.console.assets import static_file
 from api.console.desk import Desk
-from api.console.errors import ERROR_HANDLERS
+from api.console.errors import ERROR_HANDLERS, on_unknown
+from api.console.render import HOME
+
+__all__ = ["HOME", "on_unknown", "routes"]
 
 
 def routes(desk: Desk) -> list[Router]:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from api.admin_door import session_of
+from api.admin_door import HEADERS, session_of
 from api.console.render import HOME, html
 from shared.errors import GatewayError, InvalidRequest, NotAuthenticated, NotFound
 from shared.logs import where
@@ -33,6 +33,13 @@ def _on_http_error(request: AnyRequest, error: Exception) -> Response[bytes]:
     if error.status_code == _NOT_FOUND:
         return _page(request, NotFound("There is no such page."))
     return _page(request, InvalidRequest(error.detail))
+
+
+def on_unknown(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """The whole application's handler for what is below the console and has no route, hence no middleware either."""
+    response = _on_http_error(request, error)
+    response.headers.update({name.decode(): value.decode() for name, value in HEADERS})
+    return response
 
 
 def _on_defect(request: AnyRequest, error: Exception) -> Response[bytes]:

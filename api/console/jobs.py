@@ -16,7 +16,6 @@ from api.console import rerun
 from api.console.desk import PAGE, Desk
 from api.console.render import HOME, page, query, see_other
 from api.job_views import waiting_view
-from api.stored import cancel
 from api.submit import AnyRequest
 from shared.batches import SHARD
 from shared.errors import GatewayError, InvalidRequest
@@ -75,7 +74,10 @@ class Wanted(msgspec.Struct, frozen=True):
 
 def routes(desk: Desk) -> list[HTTPRouteHandler]:
     """The pages."""
+    return [_list(desk), _show(desk), *_changes(desk)]
 
+
+def _list(desk: Desk) -> HTTPRouteHandler:
     @get("/jobs")
     async def list_jobs(request: AnyRequest) -> ASGIApp:
         """One page of the listing; a job's id leads to the job."""
@@ -99,6 +101,10 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
             waiting=await _waiting(desk, found.rows),
         )
 
+    return list_jobs
+
+
+def _show(desk: Desk) -> HTTPRouteHandler:
     @get("/jobs/{job_id:str}")
     async def show_job(request: AnyRequest, job_id: str) -> ASGIApp:
         """One job."""
@@ -116,12 +122,16 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
             content=await _content(desk, standing) if desk.show_content else None,
         )
 
+    return show_job
+
+
+def _changes(desk: Desk) -> list[HTTPRouteHandler]:
     @post("/jobs/{job_id:str}/cancel")
     async def cancel_job(job_id: str) -> ASGIApp:
         """Cancel it; one that has ended stays what it is."""
         standing = await desk.index.find(job_id)
         if not standing.state.final:
-            await cancel(desk.gateway.queue, desk.gateway.hub, standing.job)
+            await desk.gateway.hub.cancel(standing.job)
         return see_other(f"{HOME}/jobs/{job_id}")
 
     @post("/jobs/{job_id:str}/retry")
@@ -129,7 +139,7 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
         """Submit its request once more, as a new job of its owner's."""
         return see_other(f"{HOME}/jobs/{await rerun.again(desk, await desk.index.find(job_id))}")
 
-    return [list_jobs, show_job, cancel_job, run_again]
+    return [cancel_job, run_again]
 
 
 async def _waiting(desk: Desk, rows: list[Standing]) -> dict[str, dict[str, Any]]:

@@ -31,45 +31,13 @@ _encode = msgspec.json.Encoder().encode
 
 def routes(desk: Desk) -> list[HTTPRouteHandler]:
     """The pages."""
-    meters, records = Meters(desk.store), GovernanceRecords(desk.store)
-    key_desk = KeyDesk(desk.keyring, records, meters, desk.settings)
-    shared_desks = customer_desk(desk.keyring, records, meters), team_desk(desk.keyring, records, meters)
-
-    async def shown(request: AnyRequest, *, made: View | None = None, problem: str = "") -> ASGIApp:
-        name, start = request.query_params.get("name", "").strip(), _start(request.query_params.get("from", "0"))
-        grants = [grant for grant in desk.keyring.grants() if name.lower() in grant.key.name.lower()]
-        these = grants[start : start + PAGE]
-        readings = await meters.read(meter for grant in these for meter in grant.meters())
-        rows = [
-            {
-                **views.key_view(grant.key, readings, configured=desk.keyring.is_set(KEYS, grant.owner)),
-                "owner": grant.owner,
-                "state": _state(grant),
-                "shared_with": _shared_with(grant, desk.keyring),
-            }
-            for grant in these
-        ]
-        following = start + PAGE
-        return page(
-            request,
-            "keys.html",
-            rows=rows,
-            total=len(grants),
-            name=name,
-            next=f"{HOME}/keys{query(name=name, **{'from': str(following)})}" if following < len(grants) else "",
-            first=f"{HOME}/keys{query(name=name)}" if start else "",
-            teams=_by_name(desk.keyring.teams),
-            customers=_by_name(desk.keyring.customers),
-            shared=[view for shared_desk in shared_desks for view in await shared_desk.all()],
-            periods=PERIODS,
-            made=made,
-            problem=problem,
-        )
+    listing = _Listing(desk)
+    key_desk = KeyDesk(desk.keyring, listing.records, listing.meters, desk.settings)
 
     @get("/keys")
     async def list_keys(request: AnyRequest) -> ASGIApp:
         """All keys with what they have used, in pages."""
-        return await shown(request)
+        return await listing.page(request)
 
     @post("/keys", status_code=200)
     async def create(request: AnyRequest) -> ASGIApp:
@@ -77,8 +45,8 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
         try:
             made = await key_desk.create(_encode(_body(await read_form(request))))
         except GatewayError as error:
-            return await shown(request, problem=error.message)
-        return await shown(request, made=made)
+            return await listing.page(request, problem=error.message)
+        return await listing.page(request, made=made)
 
     @post("/keys/{name:str}/revoke")
     async def revoke(name: str) -> ASGIApp:
@@ -87,6 +55,50 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
         return see_other(f"{HOME}/keys")
 
     return [list_keys, create, revoke]
+
+
+class _Listing:
+    """The page of keys."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.meters = Meters(desk.store)
+        self.records = GovernanceRecords(desk.store)
+        self._keyring = desk.keyring
+        parts = desk.keyring, self.records, self.meters
+        self._shared_desks = customer_desk(*parts), team_desk(*parts)
+
+    async def page(self, request: AnyRequest, *, made: View | None = None, problem: str = "") -> ASGIApp:
+        """Those whose names hold `?name`, from `?from` on; above them the key that was `made`, or why none was."""
+        name, start = request.query_params.get("name", "").strip(), _start(request.query_params.get("from", "0"))
+        grants = [grant for grant in self._keyring.grants() if name.lower() in grant.key.name.lower()]
+        following = start + PAGE
+        return page(
+            request,
+            "keys.html",
+            rows=await self._rows(grants[start:following]),
+            total=len(grants),
+            name=name,
+            next=f"{HOME}/keys{query(name=name, **{'from': str(following)})}" if following < len(grants) else "",
+            first=f"{HOME}/keys{query(name=name)}" if start else "",
+            teams=_by_name(self._keyring.teams),
+            customers=_by_name(self._keyring.customers),
+            shared=[view for desk in self._shared_desks for view in await desk.all()],
+            periods=PERIODS,
+            made=made,
+            problem=problem,
+        )
+
+    async def _rows(self, grants: list[Grant]) -> list[View]:
+        readings = await self.meters.read(meter for grant in grants for meter in grant.meters())
+        return [
+            {
+                **views.key_view(grant.key, readings, configured=self._keyring.is_set(KEYS, grant.owner)),
+                "owner": grant.owner,
+                "state": _state(grant),
+                "shared_with": _shared_with(grant, self._keyring),
+            }
+            for grant in grants
+        ]
 
 
 def _state(grant: Grant) -> str:

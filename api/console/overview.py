@@ -33,6 +33,8 @@ RECENTLY = 5
 MANY_FAILURES = 10
 SHUT_MS = 5000
 """A pause that is shorter is everyday business."""
+MANY_FAILS = 10
+"""Calls of one model that failed in a row, however short the pauses between them."""
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -93,14 +95,24 @@ def _alerts(
         text = f"{failures:,} jobs failed in the last {RECENTLY} minutes."
         yield Alert(text, serious=True, link=f"{HOME}/jobs?state=failed")
     for gate in gates:
-        if gate.shut_ms > SHUT_MS or gate.why == "key_set_aside":
-            trouble = gate.trouble.replace("_", " ")
-            text = f"{gate.provider}: {trouble}, key {gate.key}, model {gate.model}, for {span(gate.shut_ms)}."
-            yield Alert(text, serious=gate.why == "key_set_aside", link=f"{HOME}/providers")
+        if alert := alert_of(gate):
+            yield alert
     for tenant in tenants:
         if tenant.at_cap:
             text = f"{name_of(tenant.owner)} is at its cap of running jobs; {tenant.due:,} of its jobs wait for it."
             yield Alert(text, serious=False)
+
+
+def alert_of(gate: Gate) -> Alert | None:
+    """What is wrong with one key's way to one model, beyond everyday business."""
+    about, serious = f"key {gate.key}, model {gate.model}", gate.why in {"key_set_aside", "key_spent"}
+    if gate.shut_ms > SHUT_MS or serious:
+        text = f"{gate.provider}: {gate.trouble.replace('_', ' ')}, {about}, for {span(gate.shut_ms)}."
+    elif gate.fails >= MANY_FAILS:
+        text = f"{gate.provider}: {gate.fails:,} calls in a row failed, {about}."
+    else:
+        return None
+    return Alert(text, serious=serious, link=f"{HOME}/providers")
 
 
 def _stands_still(counted: Counted, lane: Lane) -> bool:

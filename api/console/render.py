@@ -125,8 +125,16 @@ def dollars(nano: int | None) -> str:
 
 def spent(spent: Spent) -> str:
     """What a batch has cost; `?` while nothing of it has a known price."""
-    priced = spent.native + spent.direct - spent.unpriced
-    return dollars(spent.cost if priced or not spent.unpriced else None)
+    return dollars(spent.cost if _has_price(spent) else None)
+
+
+def saved(spent: Spent) -> str:
+    """What the providers' batch APIs have saved of it; `?` as for the cost, `-` where nothing went there."""
+    return dollars(spent.saved if _has_price(spent) else None) if spent.native else "-"
+
+
+def _has_price(spent: Spent) -> bool:
+    return spent.native + spent.direct > spent.unpriced or not spent.unpriced
 
 
 def size(count: int) -> str:
@@ -158,6 +166,7 @@ def _environment() -> Environment:
         "span": span,
         "dollars": dollars,
         "spent": spent,
+        "saved": saved,
         "size": size,
         "short": short,
         "rfc3339": rfc3339,

@@ -18,12 +18,15 @@ log = logging.getLogger("hermod.api")
 def routes(door: OperatorDoor) -> list[HTTPRouteHandler]:
     """What is open to all."""
 
+    def asked(request: AnyRequest, *, wrong: bool, goal: str) -> ASGIApp:
+        return page(request, "login.html", wrong=wrong, next=goal, secret=door.secrets.asked_for)
+
     @get("/login")
     async def form(request: AnyRequest) -> ASGIApp:
-        """Where the password is asked for."""
+        """Where the password, or without one the token, is asked for."""
         if not door.secrets.is_set or await door.sessions.find(cookie_of(request)):
             return see_other(HOME)
-        return page(request, "login.html", wrong=False, next=_inside(request.query_params.get("next", "")))
+        return asked(request, wrong=False, goal=_inside(request.query_params.get("next", "")))
 
     @post("/login")
     async def sign_in(request: AnyRequest) -> ASGIApp:
@@ -34,7 +37,7 @@ def routes(door: OperatorDoor) -> list[HTTPRouteHandler]:
         await door.sessions.count_try(peer)
         if not await door.secrets.is_right(fields.get("password", "")):
             log.warning("a wrong password at the console's door, from %s", peer)
-            return page(request, "login.html", wrong=True, next=goal)
+            return asked(request, wrong=True, goal=goal)
         await door.sessions.forgive(peer)
         await door.sign_in(request)
         return see_other(goal)

@@ -5,13 +5,12 @@ A virtual key clears what is its own, the administration's token what is anybody
 
 from __future__ import annotations
 
-import hmac
-
 from litestar import delete
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from msgspec.json import encode
 
+from api.admin_auth import AdminDoor
 from api.answers import read
 from api.submit import AnyRequest, Gateway
 from shared.answer_store import AnswerStore
@@ -19,17 +18,14 @@ from shared.cache import key_digest
 from shared.dialects.openai_chat import OPENAI_CHAT
 from shared.errors import NotFound
 
-_BEARER = "bearer "
-
 
 def routes(gateway: Gateway, kept: AnswerStore) -> list[HTTPRouteHandler]:
     """The handlers."""
-    token = gateway.settings.governance.admin.token.encode()
+    administration = AdminDoor(gateway.settings.governance.admin)
 
     def owner(request: AnyRequest) -> str | None:
         """Whose answers may be cleared; None for anybody's. Raises GatewayError."""
-        sent = request.headers.get("authorization", "")
-        if token and sent[: len(_BEARER)].lower() == _BEARER and hmac.compare_digest(sent[7:].strip().encode(), token):
+        if administration.knows(request):
             return None
         return gateway.door.caller(dict(request.headers)).owner
 

@@ -139,7 +139,7 @@ def show(gateway: Gateway, *, key_id: str, as_json: bool) -> None:
     click.echo(msgspec.json.encode(key) if as_json else fields(_facts(key)))
 
 
-@command.command()
+@command.command(short_help="Refuse a key from now on.")
 @_key
 @_json
 @manages_a_gateway

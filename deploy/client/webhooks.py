@@ -40,12 +40,10 @@ def list_webhooks(gateway: Gateway, *, as_json: bool) -> None:
         click.echo("no webhook endpoints", err=True)
 
 
-@command.command()
+@command.command(short_help="Create an endpoint, and print its secret.")
 @_name
 @click.argument("target", metavar="ENDPOINT_URL")
-@click.option(
-    "--event", "events", multiple=True, help="Told of whoever caused it, as in batch.completed; again for more."
-)
+@click.option("--event", "events", multiple=True, help="Tell it of all of these, as batch.completed; again for more.")
 @click.option("--include-response", is_flag=True, help="Events carry the answer.")
 @click.option("--allow-private-network", is_flag=True, help="It may be on a private network, by plain HTTP too.")
 @_json
@@ -74,7 +72,7 @@ def create(
     _tell_secret(gateway.post(WEBHOOKS, msgspec.json.encode(asked)), as_json=as_json)
 
 
-@command.command()
+@command.command(short_help="Give an endpoint a new secret.")
 @_name
 @_json
 @manages_a_gateway
@@ -83,7 +81,16 @@ def rotate(gateway: Gateway, *, name: str, as_json: bool) -> None:
     _tell_secret(gateway.post(f"{WEBHOOKS}/{quote(name, safe='')}/rotate-secret"), as_json=as_json)
 
 
-@command.command()
+@command.command(short_help="Delete an endpoint.")
+@_name
+@manages_a_gateway
+def delete(gateway: Gateway, *, name: str) -> None:
+    """Delete an endpoint; what was still to be delivered to it is not."""
+    gateway.delete(f"{WEBHOOKS}/{quote(name, safe='')}")
+    click.echo(f"{name} deleted")
+
+
+@command.command(short_help="Send an event that is about nothing.")
 @_name
 @_json
 @manages_a_gateway
@@ -92,7 +99,7 @@ def test(gateway: Gateway, *, name: str, as_json: bool) -> None:
     _show(gateway.post(f"{WEBHOOKS}/{quote(name, safe='')}/test"), as_json=as_json)
 
 
-@command.command()
+@command.command(short_help="List what was and is to be delivered.")
 @_name
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100), help="The newest so many.")
 @_json

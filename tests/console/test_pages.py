@@ -40,6 +40,7 @@ def test_a_message_of_the_playground_is_answered_live(visit: Visit):
     expect(page.locator("#state")).to_have_text("running")
     expect(page.locator("#state")).to_have_text("succeeded")
     assert len(answer.inner_text().split()) == 40
+    expect(page.locator("#live .state").first).to_have_text("succeeded")
     visit.picture("playground-answered")
 
 

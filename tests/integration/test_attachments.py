@@ -13,6 +13,7 @@ from shared.bodies import Bodies
 from shared.errors import NotFound, StoreError, TooLarge
 from shared.files import File, Files, blob
 from shared.ids import job_id, named, now_ms
+from shared.job_index import JobIndex
 from shared.jobs import State
 from shared.queue import Queue
 from shared.stores.memory import MemoryBlobs
@@ -99,7 +100,7 @@ async def asked(store, dialect, body, **facts):
     job = a_job(**{"owner": ME, "dialect": dialect, "model": body["model"], **facts})
     await Queue(store).submit(job, msgspec.json.encode(body), waiter="")
     await until(lambda: is_final(Queue(store), job), ENDS_WITHIN_S)
-    return await Queue(store).look(job.id)
+    return await JobIndex(store).find(job.id)
 
 
 def answered(snapshot):

@@ -141,6 +141,21 @@ def test_only_the_password_is_right(closed):
         assert "set-cookie" not in answer.headers
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_page_that_is_not_there_is_said_as_a_page_and_no_less_careful(closed, method):
+    there, missing = httpx.get(f"{closed}/console/login"), httpx.request(method, f"{closed}/console/no-such-page")
+    assert missing.status_code == 404
+    assert "There is no such page." in missing.text
+    assert missing.headers["content-security-policy"] == there.headers["content-security-policy"]
+    assert missing.headers["content-type"].startswith("text/html")
+
+
+def test_where_there_is_no_password_the_token_is_asked_for(closed, by_token):
+    assert "Token of the administrator" in httpx.get(f"{by_token}/console/login").text
+    assert "That is not the token." in sign_in(by_token, PASSWORD, origin="https://gateway.example").text
+    assert "Password of the administrator" in httpx.get(f"{closed}/console/login").text
+
+
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(closed, by_token):
     answer = sign_in(closed)
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(answer.headers["set-cookie"].split("; "))
@@ -168,6 +183,13 @@ def test_a_session_begins_anew_with_every_sign_in_and_ends_with_signing_out(clos
         client.post("/console/logout", data={"csrf": csrf_of(client)})
     for old in (first, second):
         assert httpx.get(f"{closed}/console/", cookies={"hermod_session": old}).status_code == 303
+
+
+@pytest.mark.parametrize("other", ['prefs={"a":1}', "list[0]=1", "path=1", "b=one two", "nothing", 'c="'])
+def test_a_session_is_found_among_the_cookies_of_whatever_else_runs_on_the_machine(closed, other):
+    mine = sign_in(closed).headers["set-cookie"].partition(";")[0]
+    for sent in (f"{other}; {mine}", f"{mine}; {other}"):
+        assert httpx.get(f"{closed}/console/", headers={"cookie": sent}, timeout=30).status_code == 200
 
 
 def test_a_session_planted_beforehand_is_not_taken_over(closed):

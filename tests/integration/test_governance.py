@@ -730,6 +730,71 @@ def test_a_change_of_a_key_holds_from_the_next_request_and_keeps_what_was_spent(
         assert place.ask(value).status_code == 200
 
 
+def test_changes_of_a_key_at_once_all_hold_so_that_none_undoes_a_revocation(place):
+    for _ in range(10):
+        key_id, _ = place.key()
+        changes = [{"description": "a"}, {"is_active": False}, {"max_jobs": 7}, {"weight": 2}]
+        with ThreadPoolExecutor(len(changes)) as pool:
+            list(pool.map(lambda facts: place.admin("PATCH", f"virtual-keys/{key_id}", **facts), changes))  # noqa: B023 - done in here
+        shown = place.admin("GET", f"virtual-keys/{key_id}")
+        assert {name: shown[name] for facts in changes for name in facts} == {
+            k: v for each in changes for k, v in each.items()
+        }
+
+
+def test_of_two_keys_that_were_made_with_one_name_at_once_none_is_revoked_by_it(place):
+    name = str(uuid.uuid4())
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda _: place.api.post("/admin/virtual-keys", json={"name": name}, headers=ADMIN), "ab"))
+    ids = [answer.json()["id"] for answer in made if answer.status_code == 201]
+    answer = place.api.post(f"/admin/virtual-keys/{name}/revoke", headers=ADMIN)
+    assert answer.status_code == (409 if len(ids) > 1 else 200)
+    for key_id in ids:
+        assert place.admin("POST", f"virtual-keys/{key_id}/revoke")["is_active"] is False
+
+
+@pytest.mark.parametrize("period", ["9999Y", "9999M"])
+def test_a_window_that_ends_after_all_calendars_can_be_shown(place, period):
+    key_id, value = place.key(
+        budgets=[{"max_limit": 1, "reset_duration": period}], expires_at="9999-12-31T23:59:59-23:00"
+    )
+    with place.workers():
+        assert place.ask(value).status_code == 200
+        until(lambda: place.budget(key_id)["current_usage"])
+    shown = place.admin("GET", f"virtual-keys/{key_id}")
+    assert shown["expires_at"] == "9999-12-31T23:59:59.999Z"
+    assert shown["budgets"][0]["resets_at"] > "2800"
+    assert place.api.get("/admin/virtual-keys", headers=ADMIN).status_code == 200
+
+
+def test_a_budget_that_others_share_cannot_be_deleted_from_under_them(place):
+    customer = place.admin("POST", "customers", budgets=[{"max_limit": 0}])["id"]
+    team = place.admin("POST", "teams", customer_id=customer)["id"]
+    key_id, value = place.key(team_id=team)
+    for kind, name in (("teams", team), ("customers", customer)):
+        answer = place.api.delete(f"/admin/{kind}/{name}", headers=ADMIN)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, f"{kind.removesuffix('s')}_in_use")
+    with place.workers():
+        assert place.ask(value).status_code == 402
+        place.admin("PATCH", f"virtual-keys/{key_id}", team_id="")
+        assert place.ask(value).status_code == 200
+    place.admin("DELETE", f"teams/{team}")
+    place.admin("DELETE", f"customers/{customer}")
+
+
+def test_what_names_a_team_or_customer_that_is_gone_can_still_be_changed(place):
+    customer = place.admin("POST", "customers", name="gone")["id"]
+    team = place.admin("POST", "teams", customer_id=customer)["id"]
+    key_id, _ = place.key(customer_id=customer)
+    place.redis.hdel("hermod:governance:customers", customer)
+    place.redis.publish("hermod:governance", f"customers {customer}")
+    until(lambda: place.api.get(f"/admin/customers/{customer}", headers=ADMIN).status_code == 404)
+    assert place.admin("PATCH", f"virtual-keys/{key_id}", is_active=False)["is_active"] is False
+    assert place.admin("PATCH", f"teams/{team}", name="new")["name"] == "new"
+    answer = place.api.patch(f"/admin/teams/{team}", json={"customer_id": "another"}, headers=ADMIN)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "customer_id")
+
+
 def test_the_command_line_creates_lists_shows_and_revokes(place):
     def run(*arguments: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
         environ = {**environment(), "HERMOD_URL": str(place.api.base_url), "HERMOD_ADMIN_TOKEN": token}

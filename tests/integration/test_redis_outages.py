@@ -165,6 +165,17 @@ async def assert_all_end_right(gateway, client, user, plain, stream, job) -> Non
     assert not gateway.calls(f"{user}-refused"), "what was answered with 503 was not run"
 
 
+async def events_of(client, job, seen) -> list[str]:
+    """The kinds of a job's events until they end; the first sets `seen`."""
+    kinds = []
+    async with client.stream("GET", f"/v1/jobs/{job}/events") as answer:
+        async for line in answer.aiter_lines():
+            if line.startswith("event: "):
+                kinds.append(line.removeprefix("event: "))
+                seen.set()
+    return kinds
+
+
 async def for_a_while(seconds: float) -> None:
     """The outage itself takes time; nothing else tells that a lease would have run out."""
     deadline = time.monotonic() + seconds
@@ -180,6 +191,18 @@ async def test_a_server_that_is_killed_for_longer_than_a_lease_costs_nothing(gat
         gateway.server.start()
         await assert_all_end_right(gateway, client, user, *waiting)
         assert (await client.get("/health")).json()["status"] == "ok"
+
+
+async def test_who_follows_a_jobs_events_need_not_come_back_after_an_outage(gateway, user):
+    async with gateway.client() as client:
+        job, seen = await submit(client, "sim-latency-6000", user), asyncio.Event()
+        following = asyncio.create_task(events_of(client, job, seen))
+        await asyncio.wait_for(seen.wait(), ENDS_WITHIN_S)
+        gateway.server.stop(signal.SIGKILL)
+        await for_a_while(2)
+        gateway.server.start()
+        kinds = await following
+    assert [kind for kind in kinds if kind != "waiting"] == ["queued", "running", "attempt", "answer", "succeeded"]
 
 
 async def test_a_server_that_freezes_for_longer_than_a_lease_costs_nothing(gateway, user):

@@ -342,9 +342,9 @@ async def test_a_delivery_to_an_endpoint_that_cannot_be_read_fails_with_the_reas
     await WebhookRecords(new).tell(hook("told", delivery.id, "*", 60), f"{TEST} test 200 1 *\nx".encode())
     async with at_real_work(new):
         await until(lambda: is_final(queue, delivery))
-    snapshot = await queue.look(delivery.id)
-    assert snapshot.state is State.FAILED
-    assert "encryption.keys" in snapshot.attempts[0].failure.message
+    standing = await JobIndex(new).find(delivery.id)
+    assert standing.state is State.FAILED
+    assert "encryption.keys" in standing.attempts[0].failure.message
 
 
 async def test_a_step_of_the_gateways_own_goes_on_though_its_tries_cannot_be_read(opened):
@@ -356,7 +356,7 @@ async def test_a_step_of_the_gateways_own_goes_on_though_its_tries_cannot_be_rea
     await new.call("HSET", f"hermod:job:{delivery.id}", "attempts", attempts)
     async with at_real_work(new):
         await until(lambda: is_final(queue, delivery))
-    [attempt] = (await queue.look(delivery.id)).attempts
+    [attempt] = (await JobIndex(new).find(delivery.id)).attempts
     assert "no such endpoint" in attempt.failure.message
 
 

@@ -1,5 +1,6 @@
 """`hermod up` for several teams, as one who sets it up and those who are given keys see it."""
 
+import contextlib
 import json
 import signal
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from tests.integration.test_jobs_surface import until
 from tests.integration.test_up_processes import Up, needs
+from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="hermod up is for POSIX systems")
 
@@ -63,6 +65,14 @@ CONFIG = {
 }
 
 
+def two_free_ports() -> int:
+    """The first of two in a row."""
+    one, other = free_port(), free_port()
+    while other != one + 1:
+        one, other = other, free_port()
+    return one
+
+
 class Team:
     """A gateway, and how those who were given a key ask it."""
 
@@ -72,7 +82,9 @@ class Team:
         self.start()
 
     def start(self) -> None:
-        self.up = Up(self._folder, "--config", str(self._folder / "config.json"), **SECRETS)
+        self.metrics_port = two_free_ports()
+        options = ("--config", str(self._folder / "config.json"), "--metrics-port", str(self.metrics_port))
+        self.up = Up(self._folder, *options, **SECRETS)
         self.url = f"http://127.0.0.1:{self.up.port}"
         self.printed = self.up.until_ready()
 
@@ -127,6 +139,18 @@ def test_the_first_lines_say_where_everything_is_and_no_secret(team):
     folder = team.up.folder
     told = [team.printed, (folder / "stderr").read_text(), (folder / "data/run/api.json").read_text()]
     assert not [secret for secret in SECRETS.values() for text in told if secret in text]
+
+
+def test_api_and_worker_tell_their_metrics_where_the_first_lines_say(team):
+    def told(port: int) -> str:
+        with contextlib.suppress(httpx.TransportError):  # of a worker that has only just begun
+            return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
+        return ""
+
+    first = team.metrics_port
+    assert f"port {first} (API), {first + 1} (workers)" in team.printed
+    for port, counted in ((first, "http_requests_total{"), (first + 1, "hermod_slots{")):
+        assert counted in until(lambda port=port: told(port))
 
 
 @pytest.mark.parametrize("key", ["unused", "sk-bf-nobody-was-given-this"])

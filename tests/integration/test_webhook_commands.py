@@ -45,7 +45,7 @@ def verifies(secret: str, received: Received) -> bool:
 
 def test_an_endpoint_lives_through_all_commands(hermod: Run):
     name = f"hook-{uuid.uuid4().hex}"
-    with Receiver() as receiver:
+    with Receiver(answers=lambda _: (202, b"ok")) as receiver:
         made = hermod("create", name, receiver.url, "--allow-private-network", "--event", "batch.completed")
         first = made.stdout.strip()
         assert name in made.stderr
@@ -58,8 +58,12 @@ def test_an_endpoint_lives_through_all_commands(hermod: Run):
         second = hermod("rotate", name).stdout.strip()
         assert second.startswith("whsec_")
         until(lambda: "delivered" in hermod("deliveries", name).stdout)
+        listed = json.loads(hermod("deliveries", name, "--json").stdout)
+        assert [attempt["status_code"] for attempt in listed["attempts"]][-1] == 202
         hermod("redeliver", delivery)
         until(lambda: verifies(second, receiver.received[-1]))
+        assert hermod("delete", name).stdout == f"{name} deleted\n"
+        assert name not in hermod("list").stdout
     before, after = receiver.received[0], receiver.received[-1]  # it may have come more than once each time
     assert (verifies(first, before), verifies(second, before)) == (True, False)
     assert (verifies(first, after), verifies(second, after)) == (True, True), "while one is replaced both sign"
@@ -70,4 +74,7 @@ def test_what_cannot_be_created_says_why(hermod: Run):
     refused = hermod("create", "inside", "http://127.0.0.1:9/x", status=1)
     assert refused.stderr == "Error: url: expected https at port 443; allow_private_network allows others.\n"
     assert "events: expected some of" in hermod("create", "a", "https://a.example", "--event", "x", status=1).stderr
+    for unknown in ("no-id", str(uuid.uuid4())):
+        told = "Error: There is no such delivery: unknown, or no longer remembered.\n"
+        assert hermod("redeliver", unknown, status=1).stderr == told
     assert hermod("rotate", "nobody", status=1).stderr == "Error: There is no such webhook endpoint.\n"

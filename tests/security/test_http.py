@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from tests.security.place import OWNER, SECRET, Place
+from tests.security.place import OTHER, OWNER, SECRET, Place
 from tests.security.sockets import WITHIN_S, connected, head, resident_mib, said
 
 POST = "POST /v1/chat/completions HTTP/1.1"
@@ -36,6 +36,8 @@ REFUSED = {
     "a bare carriage return": b"GET /health HTTP/1.1\r\nHost: gateway\rX-A: b\r\n\r\n",
     "a NUL in a header": head("GET /health HTTP/1.1", "X-A: a\0b"),
     "two hosts": head("GET /health HTTP/1.1", "Host: another"),
+    "two bearers": head("GET /v1/jobs HTTP/1.1", KEY, f"authorization: Bearer {OTHER}"),
+    "two virtual keys": head("GET /v1/jobs HTTP/1.1", f"x-bf-vk: {OWNER}", f"X-BF-VK: {OTHER}"),
     "bytes in the path": head("GET /v1/files/\xff\xfe HTTP/1.1"),
     "a version to come": head("GET /health HTTP/3.0"),
     "HTTP/2 without asking": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",

@@ -134,6 +134,8 @@ def test_what_is_bifrosts_and_not_ours_is_a_warning(loaded):
         ({"team_id": "t", "customer_id": "c"}, "customer_id", "give either a team or a customer"),
         ({"expires_at": "soon"}, "expires_at", "expected a time such as"),
         ({"provider_configs": [{}]}, "provider_configs[0].provider", "missing; name the provider"),
+        ({"value": "sk-bf-a\n"}, "value", "expected printable ASCII"),
+        ({"value": "sk-bf-é"}, "value", "expected printable ASCII"),
     ],
 )
 def test_what_is_wrong_is_named_by_its_path(loaded, said, path, message):

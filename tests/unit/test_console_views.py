@@ -7,9 +7,11 @@ from api.console.batches import course
 from api.console.charts import bars, dots, percentile
 from api.console.failures import Failed, failures, read_line
 from api.console.jobs import UNFINISHED, read_wanted
-from api.console.render import ago, dollars, period, query, size, span, spent, unix_ms
+from api.console.overview import alert_of
+from api.console.render import ago, dollars, period, query, saved, size, span, spent, unix_ms
 from shared.batches import Batch, BatchState, Counts, Progress, Spent, blob
 from shared.errors import InvalidRequest
+from shared.gate_records import Gate
 from shared.job_index import Standing
 from shared.job_register import Place, Register
 from shared.jobs import State
@@ -74,6 +76,44 @@ def test_the_cost_of_a_batch_is_unknown_only_when_no_item_has_a_price():
     assert spent(Spent()) == "$0.00"
     assert spent(Spent(direct=3, unpriced=3)) == "?"
     assert spent(Spent(direct=3, unpriced=2, cost=NANO)) == "$1.00"
+
+
+def test_what_a_batch_has_saved_is_unknown_where_its_cost_is():
+    assert saved(Spent(direct=3, cost=NANO)) == "-"
+    assert saved(Spent(native=3, unpriced=3)) == "?"
+    assert saved(Spent(native=3, unpriced=2, cost=NANO, saved=NANO)) == "$1.00"
+
+
+def a_gate(**facts) -> Gate:
+    known = {"shut_ms": 0, "why": "", "window": None, "calls": 0, "turns": 0, "latency_ms": None, "fails": 0}
+    return Gate(provider="openai", key="one", model="gpt", buckets=[], **known | facts)
+
+
+@pytest.mark.parametrize(
+    ("facts", "text", "serious"),
+    [
+        ({"fails": 9, "why": "provider_failing", "shut_ms": 4999}, "", False),
+        ({"fails": 10}, "openai: 10 calls in a row failed, key one, model gpt.", False),
+        (
+            {"fails": 10, "why": "provider_failing", "shut_ms": 5000},
+            "openai: 10 calls in a row failed, key one, model gpt.",
+            False,
+        ),
+        (
+            {"why": "rate_limited", "shut_ms": 19_000},
+            "openai: rate limited, key one, model gpt, for 19 s.",
+            False,
+        ),
+        (
+            {"why": "key_set_aside", "shut_ms": 5000},
+            "openai: the provider refuses the key; it is set aside, key one, model gpt, for 5.0 s.",
+            True,
+        ),
+    ],
+)
+def test_the_overview_tells_of_a_way_to_a_model_that_stays_shut_or_goes_on_failing(facts, text, serious):
+    alert = alert_of(a_gate(**facts))
+    assert (alert.text, alert.serious) == (text, serious) if alert else text == ""
 
 
 @pytest.mark.parametrize(

@@ -637,6 +637,12 @@ def test_a_broken_stream_ends_with_an_error_and_without_done() -> None:
         (Rejected("x", provider="p", upstream_status=404), 404, "invalid_request_error", "model_not_found"),
         (Rejected("x", provider="p", upstream_status=422), 400, "invalid_request_error", None),
         (
+            Rejected("x", provider="p", upstream_status=400, upstream_type="INVALID_ARGUMENT"),
+            400,
+            "invalid_request_error",
+            None,
+        ),
+        (
             Rejected("x", provider="p", upstream_status=400, upstream_type="image_error", code="bad_image"),
             400,
             "image_error",

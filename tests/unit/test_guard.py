@@ -213,6 +213,12 @@ async def test_the_systems_own_look_up_is_guarded_too() -> None:
     guard.close()
 
 
+@pytest.mark.parametrize("host", ["a..example", f"{'a' * 64}.example"])
+async def test_a_name_that_no_name_server_can_be_asked_for_is_not_known(host: str) -> None:
+    with pytest.raises(OSError, match="no name"):
+        await Guard().addresses(host, 443)
+
+
 @pytest.mark.parametrize(
     ("entry", "host", "port", "address", "allowed"),
     [

@@ -97,6 +97,8 @@ def test_only_what_is_allowed_travels_to_the_provider():
         {"x-api-key": "sk-bf-1"},
         {"x-goog-api-key": "sk-bf-1"},
         {"api-key": "sk-bf-1"},
+        {"x-bf-vk": " sk-bf-1\t"},
+        {"authorization": "bearer   sk-bf-1 "},
     ],
 )
 def test_a_virtual_key_is_one_owner_however_it_is_sent(headers):
@@ -141,3 +143,48 @@ def test_a_key_that_is_not_active_or_not_listed_is_refused(headers, error, code)
         Door(Settings(virtual_keys=KEYS)).caller(headers)
     assert caught.value.code == code
     assert "sk-bf-" not in caught.value.message
+
+
+SITES = ClientSettings(allowed_origins=("https://app.example", "https://*.team.example"))
+HERE = {"host": "gateway.example:8080"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"origin": "http://localhost:3000"},
+        {"origin": "https://app.example"},
+        {"origin": "https://a.b.team.example"},
+        {"origin": "http://gateway.example:8080"},
+        {"origin": "https://in.front.example", "sec-fetch-site": "same-origin"},
+        {"origin": "app://desktop", "authorization": "Bearer unused"},
+        {"origin": "app://desktop", "x-api-key": "unused"},
+    ],
+)
+def test_without_a_key_programs_and_pages_that_may_call_are_let_in(headers):
+    assert Door(Settings(client=SITES)).caller({**HERE, **headers}).owner == ANONYMOUS
+
+
+@pytest.mark.parametrize("password", [{}, {"authorization": "Basic dXNlcjpwYXNz"}])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "null",
+        "",
+        "https://app.example.evil.example",
+        "https://team.example",
+        "https://evil.example/.team.example",
+        "https://evil.example:1.team.example",
+        "http://gateway.example",
+    ],
+)
+def test_without_a_key_no_page_of_another_site_makes_a_browser_call(origin, password):
+    headers = {**HERE, **password, "origin": origin, "sec-fetch-site": "cross-site"}
+    with pytest.raises(NotPermitted) as caught:
+        Door(Settings(client=SITES)).caller(headers)
+    assert caught.value.code == "cross_site"
+    anywhere = ClientSettings(allowed_origins=("*",))
+    assert Door(Settings(client=anywhere)).caller(headers).owner == ANONYMOUS
+    assert Door(Settings(client=SITES)).caller({**headers, "x-bf-vk": "any"}).owner != ANONYMOUS

@@ -36,6 +36,7 @@ BIFROST_EXAMPLE = {
         "allowed_origins": ["https://ops.example"],
         "header_filter_config": {"allowlist": ["X-Trace-*"], "denylist": ["X-Secret"]},
         "max_request_body_size_mb": 100,
+        "max_file_mb": 64,
         "drop_excess_requests": False,
     },
     "providers": {
@@ -78,6 +79,8 @@ ENVIRON = {"ANTHROPIC_API_KEY": KEY, "TEAM": "blue", "S3_ID": "id", "S3_SECRET":
 def test_a_bifrost_file_with_our_sections_is_read_whole(loaded):
     settings = loaded(BIFROST_EXAMPLE, ENVIRON).settings
     assert settings.client.async_job_result_ttl == 7200
+    assert settings.client.max_request_body_size_mb == 100
+    assert settings.client.max_file_mb == 64
     assert settings.client.enforce_auth_on_inference
     assert settings.client.allowed_origins == ("https://ops.example",)
     assert settings.client.header_filter_config.allowlist == ("x-trace-*",)
@@ -187,6 +190,11 @@ WRONG = [
     ),
     ({"client": {"allowed_origins": "*"}}, "client.allowed_origins", 'expected an array, got "*"'),
     ({"client": {"allowed_origins": ["*", 7]}}, "client.allowed_origins[1]", "expected a string, got 7"),
+    (
+        {"client": {"allowed_origins": ["https://a.example", "a.example"]}},
+        "client.allowed_origins[1]",
+        'expected "*" or an origin such as https://app.example or https://*.app.example, got "a.example"',
+    ),
     ({"provider": {}}, "provider", "unknown setting; did you mean providers?"),
     ({"redsi": {}}, "redsi", "unknown setting; did you mean redis?"),
     ({"redis": {"uri": "redis://a"}}, "redis.uri", "unknown setting; there are: url"),

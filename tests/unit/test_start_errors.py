@@ -44,6 +44,14 @@ def test_a_port_that_is_taken_is_named_with_what_to_do(tmp_path, taken, command)
     )
 
 
+@pytest.mark.parametrize("first", [8078, 8079, 8080])
+def test_ports_of_metrics_that_would_take_the_apis_are_named(tmp_path, first):
+    result = hermod("up", "--metrics-port", str(first), "--workers", "2", "--data-dir", str(tmp_path))
+    assert last_line(result) == (
+        f"Error: --metrics-port takes the ports {first} to {first + 2}, and --port is one of them: move either"
+    )
+
+
 def test_an_address_of_another_machine_is_named(tmp_path):
     result = hermod("api", "--host", "192.0.2.1", "--data-dir", str(tmp_path))
     assert last_line(result) == (

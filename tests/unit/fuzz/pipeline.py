@@ -130,7 +130,7 @@ class Way:
         records = Records(job)
         transport = Transport(max_bytes=NEVER_LARGE, http=httpx.MockTransport(handler))
         payload = arq_record(job.id, job.created_ms)
-        claimed = [job.id.encode(), b"1", payload, pack(job), body, b"", b"0", b"0", b"0", b""]
+        claimed = [job.id.encode(), b"1", payload, pack(job), body, b"", b"0", b"0", b"0", b"0", b""]
         lease = Lease(records, claimed)  # type: ignore[arg-type] # stands for the store
         lease.read()
         executor = Executor(Router(_SETTINGS), transport)
@@ -169,7 +169,7 @@ async def _messages(job: Job, outcome: Outcome) -> list[dict[str, Any]]:
 
     for response in (
         answers.plain(dialect, job, outcome),
-        answers.finished(dialect, job, outcome),
+        answers.finished(dialect, job, State.SUCCEEDED if outcome.status < 400 else State.FAILED, outcome),
         answers.pending(dialect, job, State.RUNNING, waited=True),
     ):
         await response({"type": "http"}, None, send)  # type: ignore[arg-type] # all it looks at
