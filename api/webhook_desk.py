@@ -91,13 +91,13 @@ class WebhookDesk:
 
         Raises InvalidRequest, Conflict.
         """
-        given, endpoint = decode(_BODY, body), await self._found(name)
+        given, found = decode(_BODY, body), await self._found(name)
         if given.name not in {UNSET, name}:
             raise InvalidRequest("name: cannot be changed; requests and deliveries refer to it.", param="name")
         changes = [field for field, value in asdict(given).items() if value is not UNSET and field != "name"]
         if not self._book.is_set(name):
-            await self._records.change(_changed(endpoint, given))
-        elif changes != ["disabled"] or endpoint.disabled or given.disabled:
+            await self._records.change(name, lambda endpoint: _changed(endpoint, given))
+        elif changes != ["disabled"] or found.disabled or given.disabled:
             raise _not_here(name)
         if given.disabled is False:
             await self._records.mark(name, None)
@@ -105,16 +105,18 @@ class WebhookDesk:
 
     async def delete(self, name: str) -> View:
         """The endpoint is gone; what was still to be delivered to it is not. Raises Conflict."""
-        await self._own(name)
+        await self._check_own(name)
         await self._records.forget(name)
         await self._book.refresh()
         return {"id": name, "object": "webhook", "deleted": True}
 
     async def rotate(self, name: str) -> View:
         """The endpoint with a new secret, shown this once; the one before is still used beside it. Raises Conflict."""
-        endpoint = await self._own(name)
+        await self._check_own(name)
         secret = new_secret()
-        await self._records.change(replace(endpoint, secret=secret, previous_secret=endpoint.secret))
+        await self._records.change(
+            name, lambda endpoint: replace(endpoint, secret=secret, previous_secret=endpoint.secret)
+        )
         await self._book.refresh()
         return self._shown(await self._found(name), secret)
 
@@ -184,11 +186,11 @@ class WebhookDesk:
             raise NotFound("There is no such webhook endpoint.", code="webhook_not_found")
         return self._book.endpoints[name]
 
-    async def _own(self, name: str) -> WebhookSettings:
-        endpoint = await self._found(name)
+    async def _check_own(self, name: str) -> None:
+        """Raises NotFound, and Conflict for one of config.json."""
+        await self._found(name)
         if self._book.is_set(name):
             raise _not_here(name)
-        return endpoint
 
     def _shown(self, endpoint: WebhookSettings, secret: str = "") -> View:
         name = endpoint.name

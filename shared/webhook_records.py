@@ -8,6 +8,7 @@ hermod:webhooks        channel too: something has changed, told to every API pro
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -26,9 +27,9 @@ _KEY, _GONE = "hermod:webhooks", "hermod:webhooks-gone"
 
 _SAVE = Script(
     """
-local function one(name, record, new)
-  local there = redis.call('HEXISTS', 'hermod:webhooks', name)
-  if tonumber(new) == there then return 0 end
+-- `before` is the record that it takes the place of, empty for none.
+local function one(name, record, before)
+  if (redis.call('HGET', 'hermod:webhooks', name) or '') ~= before then return 0 end
   redis.call('HSET', 'hermod:webhooks', name, record)
   redis.call('PUBLISH', 'hermod:webhooks', name)
   return 1
@@ -95,13 +96,19 @@ class WebhookRecords:
 
     async def add(self, endpoint: WebhookSettings) -> None:
         """A new one. Raises Conflict when the name is taken."""
-        if not await self._store.run(_SAVE, endpoint.name, self._sealed(endpoint), 1):
+        if not await self._store.run(_SAVE, endpoint.name, self._sealed(endpoint), ""):
             raise name_taken(endpoint.name)
 
-    async def change(self, endpoint: WebhookSettings) -> None:
-        """Put it in the place of the one of its name. Raises NotFound when that has been deleted."""
-        if not await self._store.run(_SAVE, endpoint.name, self._sealed(endpoint), 0):
-            raise NotFound("It has been deleted meanwhile.")
+    async def change(self, name: str, change: Callable[[WebhookSettings], WebhookSettings]) -> None:
+        """Put what `change` makes of the endpoint in its place: of the newest, so that two changes at once both hold.
+
+        Raises NotFound when it has been deleted, and what `change` raises.
+        """
+        while (before := await self._store.call("HGET", _KEY, name)) is not None:
+            record = self._sealed(change(self._read(name, before)))
+            if await self._store.run(_SAVE, name, record, before):
+                return
+        raise NotFound("It has been deleted meanwhile.")
 
     async def forget(self, name: str) -> None:
         """Delete it; what is still to be delivered to it is not."""

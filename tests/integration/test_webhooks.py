@@ -15,6 +15,7 @@ from shared import metrics
 from shared.batch_records import BatchRecords
 from shared.batches import Batch, BatchState
 from shared.bodies import Bodies
+from shared.errors import NotFound
 from shared.ids import job_id, now_ms
 from shared.job_index import JobIndex
 from shared.job_values import pack, unpack_job
@@ -493,3 +494,27 @@ def test_a_secret_that_is_made_has_32_random_bytes():
     one, other = new_secret(), new_secret()
     assert one != other
     assert len(base64.b64decode(one.removeprefix("whsec_"))) == 32
+
+
+# --- endpoints made at run time ---------------------------------------------------------------------------
+
+
+async def test_changes_of_an_endpoint_at_once_all_hold(store):
+    records = WebhookRecords(store)
+    await records.add(WebhookSettings(name="hook", url="https://example.com", secret=new_secret()))
+    secret = new_secret()
+
+    def rotated(endpoint):
+        return replace(endpoint, secret=secret, previous_secret=endpoint.secret)
+
+    def named(number):
+        return lambda endpoint: replace(endpoint, headers={**endpoint.headers, f"x-{number}": "1"})
+
+    await asyncio.gather(*[records.change("hook", change) for change in (rotated, *map(named, range(10)))])
+    endpoint = await records.find("hook")
+    assert endpoint.secret == secret
+    assert sorted(endpoint.headers) == [f"x-{number}" for number in range(10)]
+    await records.forget("hook")
+    with pytest.raises(NotFound):
+        await records.change("hook", rotated)
+    assert await records.find("hook") is None
