@@ -201,6 +201,8 @@ class ChatRequest(msgspec.Struct, frozen=True):
         foreign: top-level fields we do not translate, each under its name (path = name); an adapter either
             drops a harmless one and reports it, or raises `Unsupported`.
         include_usage: an OpenAI streaming client asked for the last usage chunk.
+        cache_marks: canonical paths of the system texts, parts and tools up to which the prompt is to be cached, with
+            for how long: `5m` or `1h`. The client's own fields for it are among `foreign` too.
         paths: where the client's own body has what stands at a canonical path (`messages.2.content.0`, `stop`), for
             errors; a path that is not told of is the same in both.
     """
@@ -225,6 +227,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     stream: bool = False
     include_usage: bool = False
     foreign: tuple[Foreign, ...] = ()
+    cache_marks: dict[str, str] = {}
     paths: dict[str, str] = {}
 
 

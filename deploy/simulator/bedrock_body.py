@@ -112,9 +112,10 @@ class Spec(Strict, frozen=True):
 
 
 class Tool(Strict, frozen=True):
-    """An entry of the tools."""
+    """An entry of the tools: one of these."""
 
-    tool_spec: Spec
+    tool_spec: Spec | None = None
+    cache_point: dict[str, str] | None = None
 
 
 class Named(Strict, frozen=True):

@@ -97,16 +97,18 @@ def _check_tools(body: wire.Body) -> None:
         if used:
             raise _invalid("The toolConfig field must be defined when using toolUse and toolResult content blocks.")
         return
-    if not body.tool_config.tools:
+    if not _tools(body):
         raise _invalid("Value at 'toolConfig.tools' failed to satisfy constraint: at least one tool")
     for number, tool in enumerate(body.tool_config.tools):
-        if tool.tool_spec.input_schema.json.get("type") != "object":
+        if (tool.tool_spec is None) == (tool.cache_point is None):
+            raise _invalid(f"The Tool object at toolConfig.tools.{number} must set one of: toolSpec, cachePoint, …")
+        if tool.tool_spec and tool.tool_spec.input_schema.json.get("type") != "object":
             raise _invalid(
                 f"The value at toolConfig.tools.{number}.toolSpec.inputSchema.json.type must be one of the following: "
                 "object."
             )
     named = body.tool_config.tool_choice.tool if body.tool_config.tool_choice else None
-    if named is not None and named.name not in {tool.tool_spec.name for tool in body.tool_config.tools}:
+    if named is not None and named.name not in {tool.name for tool in _tools(body)}:
         raise _invalid(f"The tool {named.name!r} of toolConfig.toolChoice is not among toolConfig.tools.")
 
 
@@ -125,7 +127,7 @@ def _question(body: wire.Body, model: str, *, stream: bool) -> Question:
     ask = Ask(
         user_text=_text_of(asked.content),
         results=[_text_of(block.tool_result.content) for block in asked.content if block.tool_result],
-        tools=[Tool(tool.tool_spec.name, tool.tool_spec.input_schema.json) for tool in _tools(body)],
+        tools=[Tool(tool.name, tool.input_schema.json) for tool in _tools(body)],
         forced=choice.tool.name if choice.tool else "" if choice.any is not None else None,
         parallel=not own.get("tool_choice", {}).get("disable_parallel_tool_use"),
         thinking="shown" if own.get("thinking", {}).get("type") in {"enabled", "adaptive"} else "none",
@@ -146,8 +148,8 @@ def _schema(form: wire.TextFormat | None) -> dict[str, Any] | None:
         raise _invalid("outputConfig.textFormat.structure.jsonSchema.schema is not valid JSON.") from error
 
 
-def _tools(body: wire.Body) -> list[wire.Tool]:
-    return body.tool_config.tools if body.tool_config else []
+def _tools(body: wire.Body) -> list[wire.Spec]:
+    return [tool.tool_spec for tool in body.tool_config.tools if tool.tool_spec] if body.tool_config else []
 
 
 def _text_of(blocks: list[wire.Block]) -> str:
@@ -160,4 +162,4 @@ def _tokens_in(body: wire.Body) -> int:
         count += count_words(_text_of(message.content))
         results = (block.tool_result for block in message.content if block.tool_result)
         count += sum(count_words(_text_of(result.content)) for result in results)
-    return max(1, count + sum(1 + count_words(tool.tool_spec.description or "") for tool in _tools(body)))
+    return max(1, count + sum(1 + count_words(tool.description or "") for tool in _tools(body)))

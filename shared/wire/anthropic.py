@@ -91,6 +91,12 @@ class Request(Envelope, kw_only=True):
     metadata: Metadata | None = None
 
 
+class CacheControl(Struct):
+    """How far the prompt is to be cached, and for how long: `5m` or `1h`."""
+
+    ttl: str | None = None
+
+
 class CustomTool(Struct, omit_defaults=True):
     """A tool the client runs itself (`type` absent or `custom`)."""
 

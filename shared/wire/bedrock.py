@@ -71,6 +71,13 @@ class ToolResult(Struct, rename="camel", omit_defaults=True):
     status: str | None = None
 
 
+class CachePoint(Struct, omit_defaults=True):
+    """Where what is cached of the prompt ends; `ttl` is `5m` unless it says `1h`."""
+
+    type: str
+    ttl: str | None = None
+
+
 class Block(Struct, rename="camel", omit_defaults=True):
     """A piece of content."""
 
@@ -80,6 +87,7 @@ class Block(Struct, rename="camel", omit_defaults=True):
     tool_use: ToolUse | None = None
     tool_result: ToolResult | None = None
     reasoning_content: Reasoning | None = None
+    cache_point: CachePoint | None = None
 
 
 class Message(Struct):
@@ -113,10 +121,11 @@ class ToolSpec(Struct, rename="camel", omit_defaults=True):
     strict: bool | None = None
 
 
-class Tool(Struct, rename="camel"):
+class Tool(Struct, rename="camel", omit_defaults=True):
     """An entry of `toolConfig.tools`."""
 
-    tool_spec: ToolSpec
+    tool_spec: ToolSpec | None = None
+    cache_point: CachePoint | None = None
 
 
 class NamedTool(Struct):

@@ -107,6 +107,19 @@ def test_the_openai_sdk_submits_and_polls(gpt: openai.OpenAI):
     any_provider.submits_and_polls_with_openais(gpt, f"bedrock/{SIGNED}")
 
 
+def test_hints_for_the_prompt_cache_are_not_lost(claude: anthropic.Anthropic):
+    hint: anthropic.types.CacheControlEphemeralParam = {"type": "ephemeral", "ttl": "1h"}
+    answer = claude.messages.with_raw_response.create(
+        model=f"bedrock/{CLAUDE}",
+        max_tokens=9,
+        system=[{"type": "text", "text": "Be kind.", "cache_control": hint}],
+        tools=[{"name": "f", "input_schema": {"type": "object"}, "cache_control": hint}],
+        messages=turn("Hello"),
+        cache_control=hint,
+    )
+    assert "x-bf-dropped" not in answer.headers
+
+
 def test_tokens_are_counted(claude: anthropic.Anthropic):
     assert claude.messages.count_tokens(model=f"bedrock/{CLAUDE}", messages=turn("one two")).input_tokens == 2
 

@@ -344,3 +344,58 @@ def test_only_what_the_model_reads_is_counted():
     assert BEDROCK.count(b'{"inputTokens":7}') == 7
     with pytest.raises(msgspec.DecodeError):
         BEDROCK.count(b"{}")
+
+
+# --- the prompt cache --------------------------------------------------------------------------------------
+
+HINT = Foreign("anthropic", "cache_control", "messages.0.content.0.cache_control", msgspec.Raw(b'{"type":"ephemeral"}'))
+POINT = {"cachePoint": {"type": "default"}}
+MARKED = {"system.1": "5m", "tools.0": "5m", "messages.0.content.0": "5m", "messages.2.content.0": "5m"}
+
+
+def cached(model=CLAUDE, marks=MARKED):
+    return asked(
+        HELLO,
+        CALLED,
+        ANSWERED,
+        model=model,
+        system=(Text("one"), Text("two"), Text("three")),
+        tools=(WEATHER, Tool("other")),
+        foreign=(HINT,),
+        cache_marks=marks,
+    )
+
+
+def test_a_cache_point_follows_what_is_marked():
+    body, dropped = cached()
+    assert dropped == ()
+    assert body["system"] == [{"text": "one"}, {"text": "two"}, POINT, {"text": "three"}]
+    assert [next(iter(tool)) for tool in body["toolConfig"]["tools"]] == ["toolSpec", "cachePoint", "toolSpec"]
+    first, _, last = body["messages"]
+    assert first["content"] == [{"text": "Hello"}, POINT]
+    assert [next(iter(block)) for block in last["content"]] == ["toolResult", "cachePoint"]
+
+
+def test_an_hour_is_asked_for_where_the_model_keeps_so_long():
+    marks = {"messages.0.content.0": "1h"}
+    body, dropped = cached(marks=marks)
+    assert body["messages"][0]["content"][1] == {"cachePoint": {"type": "default", "ttl": "1h"}}
+    assert dropped == ()
+    body, dropped = cached("us.anthropic.claude-sonnet-4-20250514-v1:0", marks)
+    assert body["messages"][0]["content"][1] == POINT
+    assert dropped == ("messages.0.content.0.cache_control.ttl",)
+
+
+@pytest.mark.parametrize("model", [OLD_CLAUDE, "anthropic.claude-3-5-sonnet-20240620-v1:0", NOVA, LLAMA])
+def test_a_model_without_such_a_cache_gets_none_and_the_client_is_told(model):
+    body, dropped = cached(model)
+    assert b"cachePoint" not in json.dumps(body).encode()
+    assert "messages.0.content.0.cache_control" in dropped
+
+
+@pytest.mark.parametrize(
+    "model", ["anthropic.claude-3-5-haiku-20241022-v1:0", "us.anthropic.claude-opus-4-1-20250805-v1:0"]
+)
+def test_models_that_cache_for_minutes(model):
+    body, _ = cached(model)
+    assert POINT in body["system"]

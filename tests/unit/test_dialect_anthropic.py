@@ -370,6 +370,31 @@ def test_a_hint_on_many_blocks_is_noted_once():
     ]
 
 
+def test_a_cache_hint_marks_what_it_stands_at_by_its_canonical_place():
+    def marked(**block):
+        return {**block, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+
+    empty, short = {"type": "text", "text": ""}, {"type": "ephemeral"}
+    result = {"type": "tool_result", "tool_use_id": "c", "content": [marked(type="text", text="r")]}
+    request = parse(
+        system=[empty, marked(type="text", text="s")],
+        tools=[{"name": "f", "input_schema": {}}, marked(name="g", input_schema={})],
+        messages=[
+            {"role": "user", "content": [empty]},
+            {"role": "user", "content": [empty, {"type": "text", "text": "a", "cache_control": short}, result]},
+            {"role": "assistant", "content": "b"},
+        ],
+        cache_control={"type": "ephemeral", "ttl": None},
+    )
+    assert request.cache_marks == {
+        "system.0": "1h",
+        "tools.1": "1h",
+        "messages.0.content.0": "5m",
+        "messages.0.content.1": "1h",
+        "messages.1.content.0": "5m",
+    }
+
+
 def test_a_part_behind_empty_ones_is_told_by_its_own_place():
     empty = {"type": "text", "text": ""}
     picture = {"type": "image", "source": {"type": "file", "file_id": "file_1"}}

@@ -50,6 +50,7 @@ _DECODERS: dict[str, msgspec.json.Decoder[_Block]] = {
 }
 
 _STRING = msgspec.json.Decoder(str)
+_CACHE_CONTROL = msgspec.json.Decoder(wire.CacheControl)
 
 _ECHOES = frozenset({"type", "caller", "toolset_name"})
 """Fields of the model's earlier output that a client sends back; they describe and ask for nothing."""
@@ -58,16 +59,23 @@ _EMPTY = frozenset({b"null", b"[]", b"{}", b"false"})
 
 
 class Hints:
-    """Fields beside the ones we translate, the first of each name: an adapter reports a lost name once."""
+    """Fields beside the ones we translate, the first of each name: an adapter reports a lost name once.
+
+    Attributes:
+        cached: what has a `cache_control`, by its path, and for how long it asks.
+    """
 
     def __init__(self) -> None:
         self._found: dict[str, Foreign] = {}
+        self.cached: dict[str, str] = {}
 
     def note(self, fields: dict[str, Raw], known: Collection[str], path: str) -> None:
         """Remember what of the object at `path` is not among `known`."""
         for name, raw in fields.items():
             if name not in known and name not in _ECHOES and bytes(raw) not in _EMPTY:
                 self._found.setdefault(name, Foreign(wire.WIRE, name, join(path, name), raw))
+                if name == "cache_control":
+                    self.cached[path] = read(_CACHE_CONTROL, raw, join(path, name)).ttl or "5m"
 
     def foreign(self) -> tuple[Foreign, ...]:
         """What was found, in order."""

@@ -62,10 +62,11 @@ def parse(body: bytes, model: str) -> ChatRequest:
     request = read(_REQUEST, body)
     hints, paths = Hints(), dict(_PATHS)
     _note_fields(request, read(FIELDS, body), hints)
+    messages = _messages(request.messages, hints, paths)
     return ChatRequest(
         model=model,
-        messages=_messages(request.messages, hints, paths),
-        system=_system(request.system, hints),
+        messages=messages,
+        system=_system(request.system, hints, paths),
         max_tokens=None if request.max_tokens is UNSET else request.max_tokens,
         temperature=request.temperature,
         top_p=request.top_p,
@@ -79,6 +80,7 @@ def parse(body: bytes, model: str) -> ChatRequest:
         user_id=request.metadata.user_id if request.metadata else None,
         stream=bool(request.stream),
         foreign=hints.foreign(),
+        cache_marks=_cache_marks(hints.cached, paths, messages),
         paths=paths,
     )
 
@@ -104,11 +106,12 @@ def _note_fields(request: wire.Request, fields: dict[str, Raw], hints: Hints) ->
             hints.note(read(FIELDS, fields[name], name), section.__struct_fields__, name)
 
 
-def _system(system: str | list[Raw] | None, hints: Hints) -> tuple[Text, ...]:
+def _system(system: str | list[Raw] | None, hints: Hints, paths: dict[str, str]) -> tuple[Text, ...]:
     found: list[Text] = []
     for part, path in placed(system or "", "system", hints):
         if not isinstance(part, Text):
             raise at(path, "A system prompt holds text blocks only")
+        paths[f"system.{len(found)}"] = path
         found.append(part)
     return tuple(found)
 
@@ -127,6 +130,19 @@ def _messages(turns: list[wire.Turn], hints: Hints, paths: dict[str, str]) -> tu
     if not found:
         raise at("messages", "At least one message must have non-empty content")
     return tuple(found)
+
+
+def _cache_marks(cached: dict[str, str], paths: dict[str, str], messages: tuple[Message, ...]) -> dict[str, str]:
+    """By canonical path; what is within a result marks the result, and the body itself its last block."""
+    places = {own: place for place, own in paths.items()}
+    marks = {}
+    for own, ttl in cached.items():
+        path = own
+        while path and path not in places and not path.startswith("tools."):
+            path = path.rpartition(".")[0]
+        last = f"messages.{len(messages) - 1}.content.{len(messages[-1].content) - 1}"
+        marks[places.get(path, path) or last] = ttl
+    return marks
 
 
 def _tools(tools: list[Raw], hints: Hints) -> tuple[Tool | Foreign, ...]:

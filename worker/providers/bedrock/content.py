@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 from shared.chat import (
@@ -61,8 +61,9 @@ _NO_CONTENT = wire.Block(text="(no content)")
 class Content:
     """Writes the parts of one request, in which no two documents may have one name."""
 
-    def __init__(self, losses: Losses) -> None:
+    def __init__(self, losses: Losses, cache_points: Mapping[str, wire.CachePoint]) -> None:
         self._losses = losses
+        self._cache_points = cache_points
         self._names: set[str] = set()
 
     def blocks(self, parts: Iterable[Part], path: str) -> list[wire.Block]:
@@ -72,8 +73,15 @@ class Content:
             Unsupported: a part that this wire cannot express.
             InvalidRequest: a part that no Converse request could hold.
         """
-        made = (self._block(part, f"{path}.{index}") for index, part in enumerate(parts))
-        return [block for block in made if block is not None]
+        found: list[wire.Block] = []
+        for index, part in enumerate(parts):
+            own = f"{path}.{index}"
+            block = self._block(part, own)
+            if block is not None:
+                found.append(block)
+            if found and own in self._cache_points:
+                found.append(wire.Block(cache_point=self._cache_points[own]))
+        return found
 
     def _block(self, part: Part, path: str) -> wire.Block | None:
         match part:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 
 from shared.chat import ChatRequest, Reasoning
+from shared.wire import bedrock as wire
 from worker.providers.claude import plan
 from worker.providers.losses import Losses
 
 CLAUDE = re.compile(r"claude")
 
+_CACHES = re.compile(r"claude-(?!instant|v2|3-(?:haiku|sonnet|opus|5-sonnet))")
+_CACHES_FOR_AN_HOUR = re.compile(r"claude-[a-z]+-(?:4-[5-9]|[5-9])(?!\d)")
+"""Others refuse a cache point, or its `ttl` (https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html)."""
 _NOVA = re.compile(r"amazon\.nova")
 _NOVA_THAT_REASONS = re.compile(r"amazon\.nova-2")
 _GPT_OSS = re.compile(r"openai\.gpt-oss")
@@ -17,6 +21,19 @@ _MISTRAL = re.compile(r"mistral\.")
 
 _EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
 """Efforts as the models know them that are not Claude."""
+
+
+def cache_points(request: ChatRequest, losses: Losses) -> dict[str, wire.CachePoint]:
+    """What follows on the canonical paths that the client has marked; nothing for models without a prompt cache."""
+    if not _CACHES.search(request.model):
+        return {}
+    points = {}
+    for path, ttl in request.cache_marks.items():
+        lasting = ttl == "1h" and _CACHES_FOR_AN_HOUR.search(request.model) is not None
+        if ttl == "1h" and not lasting:
+            losses.drop(f"{path}.cache_control.ttl", "ttl")
+        points[path] = wire.CachePoint("default", ttl if lasting else None)
+    return points
 
 
 def sampling(request: ChatRequest, losses: Losses) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -37,15 +38,16 @@ def render(request: ChatRequest, provider: str) -> Rendered:
         InvalidRequest: naming a field that no Converse request could hold.
     """
     losses = Losses(provider, request)
-    own = _own(request, losses)
+    cache_points = models.cache_points(request, losses)
+    own = _own(request, losses, caches=bool(cache_points))
     losses.drop_chance(request)
     if request.max_tokens == 0:
         raise losses.refuse("max_tokens", "Warming a cache without an answer is not possible here.")
     max_tokens, thinking, effort = models.reasoning(request, losses)
-    tool_config, forbidden = tools.config(request, losses)
+    tool_config, forbidden = tools.config(request, cache_points, losses)
     body = wire.Request(
-        messages=turns(request, losses),
-        system=_system(request.system) + ([wire.Block(text=tools.FORBIDDEN)] if forbidden else []),
+        messages=turns(request, cache_points, losses),
+        system=_system(request.system, cache_points) + ([wire.Block(text=tools.FORBIDDEN)] if forbidden else []),
         inference_config=_inference(request, max_tokens, losses),
         tool_config=tool_config,
         output_config=_output_config(request.output_format, effort, losses),
@@ -64,13 +66,13 @@ def render(request: ChatRequest, provider: str) -> Rendered:
     return Rendered(_ENCODER.encode(body), losses.names())
 
 
-def _own(request: ChatRequest, losses: Losses) -> dict[str, Raw]:
+def _own(request: ChatRequest, losses: Losses, *, caches: bool) -> dict[str, Raw]:
     """The client's fields of Converse's own; the others of another wire are left out or refused."""
     own = {}
     for field in request.foreign:
         if field.path in _OWN:
             own[field.path] = field.raw
-        else:
+        elif not (caches and field.kind == "cache_control"):
             losses.drop_field(field)
     return own
 
@@ -83,8 +85,14 @@ def _given(own: dict[str, Raw], losses: Losses) -> dict[str, Raw]:
         raise losses.invalid(name, "This must be an object.") from error
 
 
-def _system(system: tuple[Text, ...]) -> list[wire.Block]:
-    return [wire.Block(text=part.text) for part in system if part.text.strip()]
+def _system(system: tuple[Text, ...], cache_points: Mapping[str, wire.CachePoint]) -> list[wire.Block]:
+    found: list[wire.Block] = []
+    for index, part in enumerate(system):
+        if part.text.strip():
+            found.append(wire.Block(text=part.text))
+        if found and (point := cache_points.get(f"system.{index}")):
+            found.append(wire.Block(cache_point=point))
+    return found
 
 
 def _inference(request: ChatRequest, max_tokens: int | None, losses: Losses) -> wire.InferenceConfig | None:

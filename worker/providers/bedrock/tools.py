@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from shared.chat import ChatRequest, Foreign, Tool, ToolCall, ToolChoice
 from shared.wire import bedrock as wire
@@ -17,7 +18,9 @@ _ONE_CALL_AT_MOST = re.compile(r"claude-(?!instant|2|3)")
 """Models whose own `tool_choice` may stand in additionalModelRequestFields."""
 
 
-def config(request: ChatRequest, losses: Losses) -> tuple[wire.ToolConfig | None, bool]:
+def config(
+    request: ChatRequest, cache_points: Mapping[str, wire.CachePoint], losses: Losses
+) -> tuple[wire.ToolConfig | None, bool]:
     """`toolConfig`, and whether the model must be told in words not to call.
 
     Beside a call in the history Converse demands tools, also where none may be called.
@@ -26,7 +29,12 @@ def config(request: ChatRequest, losses: Losses) -> tuple[wire.ToolConfig | None
         Unsupported: a tool of another vendor's.
     """
     choice = request.tool_choice or ToolChoice("auto")
-    tools = [_spec(tool, losses) for tool in request.tools if _is_left(tool, choice)]
+    tools: list[wire.Tool] = []
+    for index, tool in enumerate(request.tools):
+        if _is_left(tool, choice):
+            tools.append(_spec(tool, losses))
+        if tools and (point := cache_points.get(f"tools.{index}")):
+            tools.append(wire.Tool(cache_point=point))
     if tools and choice.mode != "none":
         return wire.ToolConfig(tools, _choice(choice)), False
     called = _called(request)

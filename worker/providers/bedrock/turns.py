@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from shared.chat import ChatRequest, Message
@@ -16,14 +18,14 @@ class _Turn(msgspec.Struct):
     content: list[wire.Block]
 
 
-def turns(request: ChatRequest, losses: Losses) -> list[wire.Message]:
+def turns(request: ChatRequest, cache_points: Mapping[str, wire.CachePoint], losses: Losses) -> list[wire.Message]:
     """The turns, without those that have no content.
 
     Raises:
         Unsupported: a part that this wire cannot express.
         InvalidRequest: nothing is left, or a part that no Converse request could hold.
     """
-    content = Content(losses)
+    content = Content(losses, cache_points)
     found = merged(
         _turn(message, f"messages.{index}", content, losses) for index, message in enumerate(request.messages)
     )
