@@ -117,7 +117,6 @@ DROPPED = {
     ("openai_responses", "openai_chat", "a cache hint"): ("prompt_cache_key",),
     ("anthropic", "bedrock", "system amid the turns"): ("messages.1.role",),
     ("anthropic", "bedrock", "tools"): ("tool_choice.disable_parallel_tool_use",),
-    ("anthropic", "bedrock", "a cache hint"): ("messages.0.content.0.cache_control",),
     ("openai_chat", "bedrock", "system amid the turns"): ("messages[1].role",),
     ("openai_chat", "bedrock", "tools"): ("parallel_tool_calls",),
     ("openai_chat", "bedrock", "a cache hint"): ("prompt_cache_key",),

@@ -30,7 +30,7 @@ ERRORS = {
     "too large": 413,
     "rate limit": 429,
     "overloaded": 529,
-    "failed": 502,
+    "failed": 500,
 }
 
 

@@ -33,7 +33,7 @@ ERRORS = {
     "too large": 413,
     "rate limit": 429,
     "overloaded": 503,
-    "failed": 502,
+    "failed": 500,
 }
 
 

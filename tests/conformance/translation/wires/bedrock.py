@@ -125,6 +125,7 @@ ASKED: dict[str | tuple[str, str], dict[str, Any]] = {
         additionalModelRequestFields={"thinking": {"type": "disabled"}},
         outputConfig={"effort": "low"},
     ),
+    ("anthropic", "a cache hint"): _asks(_text(cases.HELLO), {"cachePoint": {"type": "default"}}),
     ("anthropic", "no thinking"): _asks(
         _text(cases.HELLO), additionalModelRequestFields={"thinking": {"type": "disabled"}}
     ),
