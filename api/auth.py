@@ -99,7 +99,7 @@ class Door:
         if any(_bare(headers.get(name, "")) for name in _SDK_HEADERS):
             return
         if origin.partition("://")[2] != headers.get("host", ""):
-            message = "Pages of other sites may not call without a virtual key; add theirs to client.allowed_origins."
+            message = "Pages of this site may not call; add it to client.allowed_origins."
             raise NotPermitted(message, code="cross_site")
 
     def _check_headers(self, headers: Mapping[str, str]) -> None:
@@ -131,8 +131,8 @@ def _sdk_key(headers: Mapping[str, str]) -> str | None:
 
 
 def _bare(value: str) -> str:
-    """The key in a header; empty for none, and for the password that a browser sends along by itself."""
-    value = value.strip()
-    if value[:6].lower() == "basic ":
-        return ""
-    return value[7:].lstrip() if value[:7].lower() == "bearer " else value
+    """The key in a header; empty for none, and for what a browser sends along by itself, as `Basic` and `Negotiate`."""
+    scheme, _, rest = value.strip().partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip()
+    return "" if rest else scheme

@@ -171,7 +171,8 @@ def _ttl(headers: Mapping[str, str], client: ClientSettings) -> int:
     value = headers.get(name)
     if value is None:
         # What a client's own key names is the same job for as long as the key is known.
-        return max(client.async_job_result_ttl, IDEMPOTENCY_S if headers.get("idempotency-key") else 0)
+        known_s = min(IDEMPOTENCY_S, client.async_job_result_ttl_max) if headers.get("idempotency-key") else 0
+        return max(client.async_job_result_ttl, known_s)
     text, longest = value.strip(), client.async_job_result_ttl_max
     digits = text.isascii() and text.isdigit() and len(text) <= len(str(longest))
     if not digits or not 0 < int(text) <= longest:

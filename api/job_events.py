@@ -23,7 +23,7 @@ from api.submit import Gateway
 from api.times import rfc3339
 from shared.errors import GatewayError, InvalidRequest, StoreError
 from shared.job_index import JobIndex, Standing
-from shared.jobs import Notice, Outcome, State
+from shared.jobs import Job, Notice, Outcome, State
 from shared.sse import COMMENT, FrameReader, write
 
 LOOK_AGAIN_S = 1.0
@@ -78,7 +78,7 @@ async def job_events(gateway: Gateway, index: JobIndex, standing: Standing, curs
                     break
                 yield COMMENT if piece is None else told.answer(piece)
                 coming = asyncio.ensure_future(anext(pieces))
-            standing = await index.stand(job.id, job.owner)
+            standing = await _stand(index, job)
             for event in told.changes(standing):
                 yield event
             outcome = piece.outcome and await gateway.bodies.whole(job.owner, job.id, piece.outcome)
@@ -91,6 +91,15 @@ async def job_events(gateway: Gateway, index: JobIndex, standing: Standing, curs
             with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration, GatewayError):
                 await coming
             await pieces.aclose()
+
+
+async def _stand(index: JobIndex, job: Job) -> Standing:
+    """How the job stands, once Redis is there to say it. Raises NotFound."""
+    while True:
+        try:
+            return await index.stand(job.id, job.owner)
+        except StoreError:
+            await asyncio.sleep(LOOK_AGAIN_S)
 
 
 class _Told:

@@ -22,7 +22,7 @@ from api.wait import Hub, Waiter
 from shared.bodies import Bodies
 from shared.dialects import DIALECTS
 from shared.dialects.base import Dialect, Head
-from shared.errors import CallerError, InvalidRequest, TooLarge
+from shared.errors import CallerError, InvalidRequest, StoreError, TooLarge
 from shared.governance_estimates import hold_ahead
 from shared.governance_keyring import Keyring
 from shared.ids import job_id, now_ms, request_id, uuid_of
@@ -151,11 +151,15 @@ class Gateway:
     async def _submit_detached(self, asker: Caller, job: Job, body: bytes, wish: Wishes) -> Snapshot:
         """Submit a job that nobody need wait for; how it stands once the client has waited.
 
-        Of an earlier job that it joins only the id is true when the client does not wait.
+        Who does not wait is told of an earlier job that it joins only the id: on the SDKs' routes a placeholder, whose
+        id can be polled.
         """
         submission = await self._push(asker, job, body, wish, waits=False, detached=True)
         if wish.wait_s:
-            return await self.look(submission.job_id, DIALECTS[job.dialect], job.operation, asker.owner, wish.wait_s)
+            with contextlib.suppress(StoreError):  # the job is accepted: its id must reach the client
+                return await self.look(
+                    submission.job_id, DIALECTS[job.dialect], job.operation, asker.owner, wish.wait_s
+                )
         return Snapshot(job=replace(job, id=submission.job_id), state=State.QUEUED)
 
     async def _submit_followed(
@@ -267,7 +271,7 @@ def _job(dialect: Dialect, operation: str, owner: str, wish: Wishes, head: Head,
         headers=headers,
         request_id=request_id(),
         created_ms=now,
-        ttl_s=wish.ttl_s if wish.submit or wish.idempotency_key else PLAIN_TTL_S,
+        ttl_s=wish.ttl_s if wish.submit or (wish.idempotency_key and not head.stream) else PLAIN_TTL_S,
         deadline_ms=now + int((ASYNC_DEADLINE_S if detached else wish.patience_s) * 1000),
         lane=Lane.ASYNC if detached else Lane.INTERACTIVE,
         store=head.store or head.background,

@@ -108,7 +108,10 @@ class Hub:
             await asyncio.wait([self._listener])
 
     def cut(self) -> None:
-        """From now on nobody waits here: who does is told so, by Stopping, unless its job has just ended."""
+        """From now on nobody waits here: who has a time limit is at its end, who has none is told so, by Stopping.
+
+        A job that has just ended is told as such to both.
+        """
         self.stopping = True
         self._miss()
 

@@ -35,6 +35,7 @@ OUTPUT = "hermod:batch-output:"
 ANNOUNCED_S = 2 * 86_400
 """How long the file of a running batch's results is found: beyond every window."""
 LOOKED_AT = 500
+_LOOKED_AT_ONCE = 100
 """Batches looked at for one page of all owners'."""
 
 _packer = msgspec.msgpack.Encoder()
@@ -134,10 +135,11 @@ class BatchRecords:
     async def _first(self, names: list[str], count: int) -> list[Progress]:
         found: list[Progress] = []
         while names and len(found) < count:
-            looked, names = names[: count - len(found)], names[count - len(found) :]
+            step = max(_LOOKED_AT_ONCE, count - len(found))  # a page of deleted ones costs no round trip for each few
+            looked, names = names[:step], names[step:]
             rows = await asyncio.gather(*(self._store.call("HMGET", RECORD + name, *_FIELDS) for name in looked))
             told = [fields for fields in rows if fields[0] is not None]  # others were deleted or have expired
-            found += [_progress(fields, self._values.listed) for fields in told]
+            found += [_progress(fields, self._values.listed) for fields in told[: count - len(found)]]
         return found
 
     async def cancel(self, batch_id: str) -> None:

@@ -16,7 +16,7 @@ LISTED = 10_000
 """Newest batches of an owner that its listing reaches."""
 
 # As with a job, a request that already became a batch joins it, unless that was cancelled. Two looks at random for
-# each batch: of those that are listed, at most about half are gone.
+# each batch: while batches are made, at most about half of those that are listed are gone.
 CREATE = Script(
     REPEATS
     + """

@@ -104,7 +104,10 @@ class Keyring:
         if not owner.startswith("vk:"):
             return None
         if owner not in self._grants and self.records is not None:
-            await (self._hear(f"{KEYS} {owner}") if self._loaded else self._load())
+            if not self._loaded:
+                await self._load()
+            elif await self.records.keys.find(owner) is not None:  # nobody queues behind others' unknown keys
+                await self._hear(f"{KEYS} {owner}")
         grant = self._grants.get(owner)
         error: GatewayError | None
         if grant is not None:

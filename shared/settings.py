@@ -46,7 +46,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         header_filter_config: inbound headers that travel to the provider.
         enforce_auth_on_inference: a virtual key is required; default false.
         allowed_origins: CORS origins besides localhost, as `https://app.example` or `https://*.app.example`, `*` for
-            any; without a virtual key pages of no other site may call; default none.
+            any; pages of no other site may call; default none.
         max_jobs_per_key: unfinished jobs a caller may have, one more is a 429; default 100000. Ours.
         max_running_jobs_per_key: jobs of a caller that run at once, over all workers; default 0, no limit. Ours.
         webhook_retention_days: `webhook_config.delivery_history_retention_days`, days that deliveries of webhooks are

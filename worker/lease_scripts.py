@@ -70,6 +70,8 @@ local function one(id, fence, state, outcome, attempts, ttl, done, arq_result, s
   if failed then note_failure(id) end
   redis.call('HSET', record, 'state', state, 'outcome', outcome, 'attempts', attempts, 'ended_by', fence,
              'ended', clock_ms())
+  -- A client's key names a plain request's answer for a day, but not that there was none.
+  if failed and detached ~= '1' and store ~= '1' then ttl = math.min(ttl, FOLLOWED_S) end
   redis.call('EXPIRE', record, ttl)
   if stream == '1' then
     redis.call('EXPIRE', 'hermod:events:' .. id, detached == '1' and ttl or math.min(ttl, FOLLOWED_S))

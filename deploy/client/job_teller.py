@@ -27,6 +27,7 @@ _WHY = {
     "provider_failing": "the provider fails",
     "provider_overloaded": "the provider is overloaded",
     "key_set_aside": "the provider refuses the key",
+    "key_spent": "the key's account has nothing left to spend",
     "retry": "the last attempt failed",
 }
 

@@ -21,6 +21,8 @@ class Interpreter:
 
     def run(self, script: Path, within_s: float) -> subprocess.CompletedProcess[str]:
         """Its output and errors are kept beside it. Raises TimeoutExpired."""
+        if self._process and self._process.poll() is not None:
+            self._process = None  # it could not go on after a script before this one
         process = self._process = self._process or self._started(script.parent)
         assert process.stdin is not None
         assert process.stdout is not None
@@ -33,8 +35,9 @@ class Interpreter:
             if not select.select([process.stdout], [], [], within_s)[0]:
                 self.close()
                 raise subprocess.TimeoutExpired(command, within_s, out.read_text(), err.read_text())
-            status = int(process.stdout.readline())
-            return subprocess.CompletedProcess(command, status, out.read_text(), err.read_text())
+            line = process.stdout.readline()
+            assert line, f"{self._program} has ended; its errors stand above"
+            return subprocess.CompletedProcess(command, int(line), out.read_text(), err.read_text())
         finally:
             out.unlink()
             err.unlink()

@@ -122,7 +122,7 @@ def test_an_outcome_that_is_to_be_deleted_on_read_can_be_read_once(gateway: Gate
 
 @BOTH
 def test_an_outcome_is_not_deleted_for_a_reader_who_left_before_it_came(gateway: Gateway, surface):
-    job = submit(gateway, surface, BODIES[surface](model="sim-latency-2000")).json["id"]
+    job = submit(gateway, surface, BODIES[surface](model="sim-latency-5000")).json["id"]
     headers = {"x-bf-async-id": job, "x-bf-async-delete-on-read": "true", "prefer": "wait=60"}
     with pytest.raises(TimeoutError):
         ask(gateway.url, "POST", PATHS[surface], b"", headers, timeout_s=0.5)

@@ -359,7 +359,7 @@ async def test_a_file_over_its_limit_is_refused_and_one_at_the_limit_is_not(clie
 
 
 @pytest.mark.parametrize("declared", [True, False])
-async def test_no_more_of_a_body_is_read_than_the_limit_and_a_megabyte(client, small_url, objects, declared):
+async def test_no_more_of_a_body_is_kept_than_the_limit_and_a_megabyte(client, small_url, objects, declared):
     sent = 0
 
     async def endless():

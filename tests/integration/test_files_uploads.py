@@ -15,9 +15,20 @@ from shared.ids import uuid_of
 from shared.stores.folder import FolderBlobs
 from shared.uploads import Uploads
 from tests.integration.conftest import until
-from tests.integration.test_files import OPENAI, OPENAI_BASES, client, folder, form, objects, part, refused, url
+from tests.integration.test_files import (
+    OPENAI,
+    OPENAI_BASES,
+    client,
+    folder,
+    form,
+    objects,
+    part,
+    refused,
+    small_url,
+    url,
+)
 
-__all__ = ["client", "folder", "objects", "url"]  # fixtures
+__all__ = ["client", "folder", "objects", "small_url", "url"]  # fixtures
 
 PARTS = [b"first " * 1000, b"second", b"!"]
 WHOLE = b"".join(PARTS)
@@ -191,6 +202,12 @@ async def test_an_upload_that_is_unknown_or_anothers_looks_alike(client, upload)
     assert {refused(answer, 404)["message"].replace(shown, "…") for answer in answers} == {
         "No such upload '…': unknown, expired, or not yours."
     }
+
+
+async def test_the_operators_limit_holds_for_uploads_in_parts_too(client, small_url):
+    for size, status in ((1 << 20, 200), ((1 << 20) + 1, 400)):
+        answer = await client.post(f"{small_url}/openai/uploads", json=order(bytes=size))
+        assert answer.status_code == status, answer.text
 
 
 @pytest.mark.parametrize(

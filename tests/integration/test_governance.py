@@ -742,17 +742,6 @@ def test_changes_of_a_key_at_once_all_hold_so_that_none_undoes_a_revocation(plac
         }
 
 
-def test_of_two_keys_that_were_made_with_one_name_at_once_none_is_revoked_by_it(place):
-    name = str(uuid.uuid4())
-    with ThreadPoolExecutor(2) as pool:
-        made = list(pool.map(lambda _: place.api.post("/admin/virtual-keys", json={"name": name}, headers=ADMIN), "ab"))
-    ids = [answer.json()["id"] for answer in made if answer.status_code == 201]
-    answer = place.api.post(f"/admin/virtual-keys/{name}/revoke", headers=ADMIN)
-    assert answer.status_code == (409 if len(ids) > 1 else 200)
-    for key_id in ids:
-        assert place.admin("POST", f"virtual-keys/{key_id}/revoke")["is_active"] is False
-
-
 @pytest.mark.parametrize("period", ["9999Y", "9999M"])
 def test_a_window_that_ends_after_all_calendars_can_be_shown(place, period):
     key_id, value = place.key(

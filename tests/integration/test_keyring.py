@@ -8,6 +8,7 @@ from litestar.exceptions import LitestarDeprecationWarning
 from msgspec.structs import replace
 
 from api.app import build_app
+from shared.errors import Conflict
 from shared.governance import owner_of_digest
 from shared.governance_keyring import Keyring
 from shared.governance_records import KEYS
@@ -39,6 +40,37 @@ async def test_what_was_read_before_a_revocation_is_not_put_in_place_after_it(st
     may_go_on.set()
     await asyncio.gather(before, after)
     assert keyring.grant("vk_a").key.active is False
+
+
+async def test_a_name_that_two_keys_were_given_at_once_names_neither(store):
+    keyring = Keyring(Settings(), store)
+    for key_id in "ab":
+        await keyring.records.keys.add(key_id, VirtualKey(name="n", id=key_id, hash=digest(key_id.encode())))
+    await keyring.open()
+    await keyring.close()
+    with pytest.raises(Conflict, match="a, b"):
+        keyring.grant("n")
+    assert keyring.grant("a").key.id == "a"
+
+
+async def test_nobody_waits_for_others_unknown_keys(store):
+    keyring = Keyring(Settings(), store)
+    await keyring.open()
+    find, asked, may_go_on = keyring.records.keys.find, 0, asyncio.Event()
+
+    async def held_up(name):
+        nonlocal asked
+        asked += 1
+        await may_go_on.wait()
+        return await find(name)
+
+    keyring.records.keys.find = held_up
+    asking = [asyncio.create_task(keyring.of_owner(f"vk:{number}")) for number in range(3)]
+    await asyncio.wait(asking, timeout=0.2)  # as far as they come
+    assert asked == 3
+    may_go_on.set()
+    assert await asyncio.gather(*asking) == [None] * 3
+    await keyring.close()
 
 
 async def test_whoever_has_lost_the_budgets_it_shared_is_told_of(store, caplog):

@@ -27,6 +27,7 @@ from shared.stores.redis import listen
 from tests.integration.conftest import AT_ONCE_S, until
 from worker.claim_script import CLAIM
 from worker.lease import Lease, LeaseLost
+from worker.lease_scripts import FOLLOWED_S
 from worker.leases import LeaseWorker
 
 FAST = WorkerSettings(slots=10, lease_s=20, renew_s=0.1, grace_s=1)
@@ -346,6 +347,26 @@ async def test_a_pickled_payload_is_refused_and_never_loaded(store, tmp_path):
 async def test_unknown_jobs_are_not_found(store):
     with pytest.raises(NotFound):
         await Queue(store).look(job_id())
+
+
+@pytest.mark.parametrize(
+    ("state", "detached", "least_s", "most_s"),
+    [
+        (State.SUCCEEDED, False, 86_000, 86_400),
+        (State.FAILED, False, 1, FOLLOWED_S),
+        (State.FAILED, True, 86_000, 86_400),
+    ],
+)
+async def test_that_a_plain_request_failed_is_soon_forgotten(store, state, detached, least_s, most_s):
+    queue, job = Queue(store), a_job(ttl_s=86_400)
+
+    async def end(lease):
+        await lease.finish(state, Outcome(status=529))
+
+    async with working(store, end):
+        await queue.submit(job, b"", waiter="", detached=detached, idempotency_key="k")
+        await until(lambda: is_final(queue, job))
+    assert least_s <= await store.call("TTL", "hermod:job:" + job.id) <= most_s
 
 
 async def test_pieces_of_a_stream_are_kept_in_order_and_written_once(store):

@@ -198,6 +198,7 @@ async def test_who_follows_a_jobs_events_need_not_come_back_after_an_outage(gate
         job, seen = await submit(client, "sim-latency-6000", user), asyncio.Event()
         following = asyncio.create_task(events_of(client, job, seen))
         await asyncio.wait_for(seen.wait(), ENDS_WITHIN_S)
+        await until(lambda: gateway.calls(user), ENDS_WITHIN_S)
         gateway.server.stop(signal.SIGKILL)
         await for_a_while(2)
         gateway.server.start()

@@ -161,7 +161,7 @@ def running(redis_url: str, folder: Path, **more: Any) -> Iterator[Place]:
     document = {
         "client": {
             "enforce_auth_on_inference": True,
-            "allowed_origins": ["https://console.example"],
+            "allowed_origins": ["https://console.example", "https://*.team.example/"],
             "metrics_port": 0,
         },
         "governance": {"virtual_keys": _KEYS},

@@ -12,6 +12,7 @@ ALLOWED = [
     "http://127.0.0.1:1",
     "http://[::1]:5",
     "https://console.example",
+    "https://a.b.team.example",
 ]
 REFUSED = [
     "https://evil.example",
@@ -21,6 +22,8 @@ REFUSED = [
     "http://console.example",
     "https://console.example:8443",
     "https://console.example.evil.example",
+    "https://team.example",
+    "https://evil.example/.team.example",
     "http://localhost:3000@evil.example",
 ]
 CLOSED = ("/admin", "/api", "/console", "/metrics")

@@ -37,6 +37,10 @@ REFUSED = {
     "a NUL in a header": head("GET /health HTTP/1.1", "X-A: a\0b"),
     "two hosts": head("GET /health HTTP/1.1", "Host: another"),
     "two bearers": head("GET /v1/jobs HTTP/1.1", KEY, f"authorization: Bearer {OTHER}"),
+    **{
+        f"two of {name}": head("GET /v1/jobs HTTP/1.1", f"{name}: {OWNER}", f"{name.title()}: {OTHER}")
+        for name in ("x-api-key", "x-goog-api-key", "api-key")
+    },
     "two virtual keys": head("GET /v1/jobs HTTP/1.1", f"x-bf-vk: {OWNER}", f"X-BF-VK: {OTHER}"),
     "bytes in the path": head("GET /v1/files/\xff\xfe HTTP/1.1"),
     "a version to come": head("GET /health HTTP/3.0"),

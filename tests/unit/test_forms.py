@@ -49,7 +49,7 @@ def terms(fields, *, whole):  # noqa: ARG001 - every form will do
     return Terms(LIMIT, fields.get("purpose", ""))
 
 
-def read(request) -> tuple[bytes, Form]:
+def read(request, terms=terms) -> tuple[bytes, Form]:
     form = Form(request, "file", terms, LIMIT)
 
     async def whole() -> bytes:
@@ -85,6 +85,18 @@ def test_content_is_read_byte_for_byte_however_it_is_cut(content, step, last):
     body = (field + file if last else file + field) + f"--{EDGE}--\r\n".encode()
     read_content, form = read(Request(cut(body, step)))
     assert (read_content, form.terms.purpose) == (content, "batch")
+
+
+def test_a_field_that_follows_the_file_may_lower_its_limit():
+    def less(fields, *, whole):  # noqa: ARG001 - every form will do
+        return Terms(3 if "purpose" in fields else LIMIT)
+
+    file = f'--{EDGE}\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nfour\r\n'
+    field = f'--{EDGE}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+    body = f"{file}{field}--{EDGE}--\r\n".encode()
+    assert read(Request([body]))[0] == b"four"
+    with pytest.raises(TooLarge):
+        read(Request([body]), less)
 
 
 def test_nothing_before_the_first_boundary_makes_a_body_endless():

@@ -33,7 +33,10 @@ def whole(data: bytes) -> bytes:
 
 
 class Halves:
-    """Makes the events of one stream whole: half of a pair that ends a text waits for the one that begins another."""
+    """Makes the events of one stream whole: half of a pair that ends a text waits for the one that begins another.
+
+    One for which none comes is left out.
+    """
 
     def __init__(self) -> None:
         self._held = b""

@@ -184,7 +184,7 @@ class Tap:
         try:
             chunk = _TAPPED.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            chunk = TapChunk()  # not for us to judge, but an error event of any shape is an error
+            chunk, self._begun = TapChunk(), True  # not for us to judge, but an error event of any shape is an error
         if error := _error(frame, chunk.error):
             raise stream_error(self._provider, error)
         self.answering = self.answering or _says_something(data)
