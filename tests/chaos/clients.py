@@ -95,8 +95,9 @@ class Clients(RuleBasedStateMachine):
                 self.send(asked)
         elif earlier and self.joinable(earlier):
             assert self.send(asked) == (earlier.job.id, False)
-            if waiter and self.state(earlier.job.id) in UNFINISHED:
-                earlier.waiters.append(waiter)
+            if self.state(earlier.job.id) in UNFINISHED:
+                earlier.waiters += [waiter] if waiter else []
+                earlier.detached |= detached
         elif self.unfinished(owner) == SHARES[owner].max_unfinished:
             with pytest.raises(LimitExceeded):
                 self.send(asked)
