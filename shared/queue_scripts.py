@@ -25,7 +25,7 @@ provider's outage must not fill the memory with what was asked meanwhile."""
 # gave up and cancelled is the very one that asks again. A detached one that joins a plain request's job detaches it.
 #
 # A listing is trimmed, and given its time to live anew, by an owner's only job in hand and by every 16th of a busy one
-# (ids are random): on a busy gateway it costs a submit little more than the one ZADD.
+# (ids are random): on a busy gateway it costs a submit little more than the one ZADD. By one that joins, always.
 #
 # Whose budget is spent is refused at once; whose window is, only when it waits in person: other jobs wait for the next.
 #
@@ -50,12 +50,12 @@ local function settle()
   end
 end
 
-local function list(id, owner, created, is_trimmed)
+local function list(id, owner, created, trim)
   local owned = 'hermod:owned:' .. owner
   redis.call('ZADD', owned, created, id)
   recent[#recent + 1] = created
   recent[#recent + 1] = id
-  if not is_trimmed then return end
+  if not trim then return end
   redis.call('ZREMRANGEBYRANK', owned, 0, -LISTED_MOST - 1)
   redis.call('EXPIRE', owned, LISTED_S)
 end

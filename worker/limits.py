@@ -189,11 +189,12 @@ class Limits:
             error.retry_after_s = spent_s(provider, headers, now_s)
         told_ms = 0 if error.retry_after_s is None else int(error.retry_after_s * 1000)
         told = [*scarce(provider, headers, now_s), *used_up(error.quotas)]
-        facts = (kind_of(error), told_ms, flying, _lines(told))
+        kind = kind_of(error)
+        facts = (kind, told_ms, flying, _lines(told))
         with contextlib.suppress(StoreError):
             left_ms = await self._store.run(TROUBLE, leave.gate.name, leave.gate.provider, leave.call, *facts)
-            if refuses_key(error):
-                self._news.shut_for(leave.gate.name, left_ms / 1000, SET_ASIDE[kind_of(error)])
+            if why := SET_ASIDE.get(kind):
+                self._news.shut_for(leave.gate.name, left_ms / 1000, why)
 
     def release(self, leave: Pass) -> None:
         """Nothing came of the leave, or nothing is known of what did."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import assert_never
 
 from shared.chat import (
@@ -26,6 +26,7 @@ from shared.chat import Source as Place
 from shared.media import is_text
 from shared.wire import bedrock as wire
 from worker.providers.arguments import as_object
+from worker.providers.bedrock.caching import Points, with_points
 from worker.providers.call_ids import spelled
 from worker.providers.documents import text_of
 from worker.providers.losses import Losses
@@ -61,7 +62,7 @@ _NO_CONTENT = wire.Block(text="(no content)")
 class Content:
     """Writes the parts of one request, in which no two documents may have one name."""
 
-    def __init__(self, losses: Losses, cache_points: Mapping[str, wire.CachePoint]) -> None:
+    def __init__(self, losses: Losses, cache_points: Points) -> None:
         self._losses = losses
         self._cache_points = cache_points
         self._names: set[str] = set()
@@ -73,15 +74,8 @@ class Content:
             Unsupported: a part that this wire cannot express.
             InvalidRequest: a part that no Converse request could hold.
         """
-        found: list[wire.Block] = []
-        for index, part in enumerate(parts):
-            own = f"{path}.{index}"
-            block = self._block(part, own)
-            if block is not None:
-                found.append(block)
-            if found and own in self._cache_points:
-                found.append(wire.Block(cache_point=self._cache_points[own]))
-        return found
+        paths = ((f"{path}.{index}", part) for index, part in enumerate(parts))
+        return with_points(((own, self._block(part, own)) for own, part in paths), self._cache_points, wire.Block)
 
     def _block(self, part: Part, path: str) -> wire.Block | None:
         match part:

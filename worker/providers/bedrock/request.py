@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -12,6 +11,7 @@ from shared.chat import ChatRequest, OutputFormat, Text
 from shared.wire import bedrock as wire
 from worker.providers.base import Rendered
 from worker.providers.bedrock import models, tools
+from worker.providers.bedrock.caching import Points, with_points
 from worker.providers.bedrock.turns import turns
 from worker.providers.losses import Losses
 
@@ -85,14 +85,9 @@ def _given(own: dict[str, Raw], losses: Losses) -> dict[str, Raw]:
         raise losses.invalid(name, "This must be an object.") from error
 
 
-def _system(system: tuple[Text, ...], cache_points: Mapping[str, wire.CachePoint]) -> list[wire.Block]:
-    found: list[wire.Block] = []
-    for index, part in enumerate(system):
-        if part.text.strip():
-            found.append(wire.Block(text=part.text))
-        if found and (point := cache_points.get(f"system.{index}")):
-            found.append(wire.Block(cache_point=point))
-    return found
+def _system(system: tuple[Text, ...], cache_points: Points) -> list[wire.Block]:
+    texts = [wire.Block(text=part.text) if part.text.strip() else None for part in system]
+    return with_points(((f"system.{index}", text) for index, text in enumerate(texts)), cache_points, wire.Block)
 
 
 def _inference(request: ChatRequest, max_tokens: int | None, losses: Losses) -> wire.InferenceConfig | None:

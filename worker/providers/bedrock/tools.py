@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from shared.chat import ChatRequest, Foreign, Tool, ToolCall, ToolChoice
 from shared.wire import bedrock as wire
+from worker.providers.bedrock.caching import Points, with_points
 from worker.providers.losses import Losses
 from worker.providers.parameters import NO_PARAMETERS, with_type
 
@@ -18,9 +18,7 @@ _ONE_CALL_AT_MOST = re.compile(r"claude-(?!instant|2|3)")
 """Models whose own `tool_choice` may stand in additionalModelRequestFields."""
 
 
-def config(
-    request: ChatRequest, cache_points: Mapping[str, wire.CachePoint], losses: Losses
-) -> tuple[wire.ToolConfig | None, bool]:
+def config(request: ChatRequest, cache_points: Points, losses: Losses) -> tuple[wire.ToolConfig | None, bool]:
     """`toolConfig`, and whether the model must be told in words not to call.
 
     Beside a call in the history Converse demands tools, also where none may be called.
@@ -29,12 +27,8 @@ def config(
         Unsupported: a tool of another vendor's.
     """
     choice = request.tool_choice or ToolChoice("auto")
-    tools: list[wire.Tool] = []
-    for index, tool in enumerate(request.tools):
-        if _is_left(tool, choice):
-            tools.append(_spec(tool, losses))
-        if tools and (point := cache_points.get(f"tools.{index}")):
-            tools.append(wire.Tool(cache_point=point))
+    specs = [_spec(tool, losses) if _is_left(tool, choice) else None for tool in request.tools]
+    tools = with_points(((f"tools.{index}", spec) for index, spec in enumerate(specs)), cache_points, wire.Tool)
     if tools and choice.mode != "none":
         return wire.ToolConfig(tools, _choice(choice)), False
     called = _called(request)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from shared.chat import ChatRequest, Message
 from shared.wire import bedrock as wire
+from worker.providers.bedrock.caching import Points
 from worker.providers.bedrock.content import Content
 from worker.providers.losses import Losses
 from worker.providers.neighbours import merged
@@ -18,7 +17,7 @@ class _Turn(msgspec.Struct):
     content: list[wire.Block]
 
 
-def turns(request: ChatRequest, cache_points: Mapping[str, wire.CachePoint], losses: Losses) -> list[wire.Message]:
+def turns(request: ChatRequest, cache_points: Points, losses: Losses) -> list[wire.Message]:
     """The turns, without those that have no content.
 
     Raises:
